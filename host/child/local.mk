@@ -1,0 +1,2 @@
+host_libhost_a_SOURCES += \
+	host/child/child.h

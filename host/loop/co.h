@@ -1,0 +1,26 @@
+/*
+ * co.h: stackful coroutines. The only file pair that knows stacks, switches and sanitizer fibers.
+ *
+ * A coroutine belongs to the loop (thread) that made it. Stacks are 256 KiB of address space with a
+ * guard page, taken from the thread's pool and given back when the function returns.
+ */
+#ifndef HOST_CO_H
+#define HOST_CO_H
+
+#include "base/base.h"
+
+struct co;
+
+/* NULL when the pool is at its limit. */
+struct co *co_new(void (*fn)(void *), void *arg);
+/* Runs co until it yields or returns; not from inside co itself. Returns 1 when co has returned
+ * (and is gone). */
+int co_resume(struct co *);
+/* Back to whoever resumed the current coroutine. */
+void co_yield (void);
+/* The running coroutine, NULL on the loop's own stack. */
+struct co *co_self(void);
+/* Frees the pooled stacks of this thread. */
+void co_pool_fini(void);
+
+#endif

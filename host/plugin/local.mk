@@ -1,0 +1,1 @@
+host_libhost_a_SOURCES +=

@@ -1,0 +1,2 @@
+host_libhost_a_SOURCES += \
+	host/tenant/tenant.h

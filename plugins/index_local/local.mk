@@ -1,0 +1,1 @@
+# plugins/index_local
