@@ -1,1 +1,1 @@
-EXTRA_DIST += contrib/bootstrap
+EXTRA_DIST += contrib/bootstrap contrib/check contrib/quickstart contrib/lib/stages.sh
