@@ -45,6 +45,7 @@ struct ins_ctx {
 	/* first failure */
 	int err_code;                                             /* INS_E*, 0 = none */
 	const char *err_text, *err_detail, *err_hint, *err_field; /* arena */
+	int64_t err_retry_s; /* Retry-After of the error answer, 0 = the default */
 
 	/* private to task.c, read-only elsewhere */
 	int (*fn)(struct ins_ctx *, void *);

@@ -77,7 +77,8 @@ ins_str http_header(struct http_req *, const char *lower_name);
 int http_set_header(struct http_req *, const char *name, const char *value);
 /* Whole answer; bytes are copied. -INS_EINVAL if already replied, -INS_ECANCELED if gone. */
 int http_reply(struct http_req *, int status, const char *ctype, const char *p, size_t n);
-/* Error body in OpenAI's shape, with Retry-After on 429 and 503, WWW-Authenticate on 401. */
+/* Error body in OpenAI's shape, with Retry-After on 429 and 503 (1 s unless http_set_header set
+ * "retry-after" before), WWW-Authenticate on 401. */
 int http_reply_error(
     struct http_req *, int code, const char *text, const char *hint, const char *field);
 int http_stream(struct http_req *, int status, const char *ctype);

@@ -238,6 +238,7 @@ typedef struct {
 	int (*json_parse)(ins_ctx *, const char *p, size_t n, json_t **ret);
 	const char *(*last_error)(ins_ctx *);
 	void (*clear_error)(ins_ctx *);
+	void (*retry_after)(ins_ctx *, int64_t seconds);
 } ins_core_api;
 
 typedef struct {
