@@ -11,3 +11,4 @@ include host/data/local.mk
 include host/child/local.mk
 include host/tenant/local.mk
 include host/plugin/local.mk
+include host/cli/local.mk
