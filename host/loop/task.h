@@ -52,21 +52,27 @@ struct ins_ctx {
 	void *arg;
 	void (*on_end)(struct ins_ctx *, int result);
 	int result;
-	unsigned canceled : 1, parked : 1, woken : 1, running : 1, deadline_set : 1;
+	/* canceled: for good. parked: in task_park. woken: task_wake came before task_park.
+	 * returned: fn is done. queued: on the loop's ready list, to go on with park_result, or,
+	 * with cancel_due, to call park_cancel first. */
+	unsigned canceled : 1, parked : 1, woken : 1, returned : 1, queued : 1, cancel_due : 1;
 	int park_result;
 	void (*park_cancel)(struct ins_ctx *, void *);
 	void *park_arg;
-	uv_timer_t *timer; /* the deadline's; heap, closed at the end */
-	int64_t deadline_us;
-	int64_t start_us;
-	int cancel_reason; /* INS_ECANCELED or INS_ETIMEOUT: what the end of the task reports */
+	struct list ready;
+	struct timer deadline;
+	int64_t deadline_us; /* base_mono_us(); 0 = none */
+	int64_t start_us;    /* base_mono_us() */
+	int cancel_reason;   /* INS_ECANCELED or INS_ETIMEOUT: what the end of the task reports */
 };
 
 /*
  * Makes a task on the current loop and runs fn(ctx, arg) in a coroutine, at once, until it first
- * parks. on_end (may be NULL) runs on the loop's stack after fn returned, before the arena goes.
- * setup (may be NULL) runs before fn, on the caller's stack: place to set gen, http, ids. Returns
- * NULL when a limit refuses it (fn and on_end never run).
+ * parks; called inside a coroutine it is task_new_later(). on_end (may be NULL) runs on the loop's
+ * stack after fn returned, before the arena goes. setup (may be NULL) runs before fn, on the
+ * caller's stack: place to set gen, http, ids. Returns NULL when a limit refuses it (setup, fn and
+ * on_end never run). A task that ran to its end at once is gone: compare the pointer with NULL,
+ * nothing else.
  */
 struct ins_ctx *task_new(const char *name, int (*fn)(struct ins_ctx *, void *), void *arg,
     void (*setup)(struct ins_ctx *, void *), void (*on_end)(struct ins_ctx *, int result));
@@ -90,11 +96,15 @@ int task_park(struct ins_ctx *, void (*cancel)(struct ins_ctx *, void *), void *
  * uv, h2o, ...), from the loop's next turn if called inside another coroutine. May be called
  * between the start of the operation and task_park. */
 void task_wake(struct ins_ctx *, int result);
-/* Cancels; reason is INS_ECANCELED or INS_ETIMEOUT. A task that already returned is not touched by
- * this. */
+/* Cancels; reason is INS_ECANCELED or INS_ETIMEOUT; the first one stays. The task hears of it in
+ * the loop's next turn, never inside this call, so it is safe in the middle of a callback. A task
+ * that already returned is not touched by this. */
 void task_cancel(struct ins_ctx *, int reason);
+/* task_cancel(INS_ETIMEOUT) in ms milliseconds, unless an earlier deadline is set. */
 void task_deadline(struct ins_ctx *, int64_t ms);
+/* 0 or -INS_ECANCELED. */
 int task_sleep(struct ins_ctx *, int64_t ms);
+/* Runs fn(arg) on uv's thread pool and waits for it, also when cancelled. 0, -INS_EUNAVAILABLE. */
 int task_blocking(struct ins_ctx *, void (*fn)(void *), void *arg);
 
 /* The first failure wins; texts are copied into the arena. Returns -code. */
@@ -103,14 +113,26 @@ int task_fail(struct ins_ctx *, int code, const char *fmt, ...)
 void task_clear_error(struct ins_ctx *);
 /* log_event plus request_id, trace_id, tenant_id, plugin. Steals fields. */
 void task_log(struct ins_ctx *, int level, const char *event, json_t *fields);
+/* Those ids, for a line that is built in place (log_begin). */
+struct log_line;
+void task_log_ids(const struct ins_ctx *, struct log_line *);
 /* Set by the plugin layer: the plugin's name for log lines. */
 extern const char *(*task_plugin_name)(const struct instance *);
 
-/* Waits of several tasks on one loop. */
+/* Waits of several tasks on one loop (cond.c). cond_wait: 0 when broadcast, -INS_ETIMEOUT after ms
+ * (< 0 = never), -INS_ECANCELED. cond_free wakes who waits with -INS_ECANCELED. Waiters go on in
+ * the loop's next turn. */
 struct ins_cond;
 struct ins_cond *cond_new(struct ins_loop *);
 void cond_free(struct ins_cond *);
 int cond_wait(struct ins_ctx *, struct ins_cond *, int64_t ms);
 void cond_broadcast(struct ins_cond *);
+
+/* cond.c: as task_wake, but always from the loop's next turn. */
+void task_wake_later(struct ins_ctx *, int result);
+/* loop.c */
+void task_run_ready(struct ins_loop *);
+void task_cancel_all(struct ins_loop *);
+void task_pool_fini(void);
 
 #endif
