@@ -39,15 +39,15 @@ static size_t
 number(const char **at, const char *end, int *closed)
 {
 	const char *p = *at;
-	size_t v = 0, digits = 0;
+	size_t v = 0;
 
 	while (p < end && *p == ' ')
 		p++;
-	for (; p < end && *p >= '0' && *p <= '9' && v <= MARKER_MAX; p++, digits++)
+	for (; p < end && *p >= '0' && *p <= '9' && v <= MARKER_MAX; p++)
 		v = v * 10 + (size_t)(*p - '0');
 	while (p < end && *p == ' ')
 		p++;
-	if (digits == 0 || v > MARKER_MAX || p == end || (*p != ',' && *p != ']'))
+	if (v == 0 || v > MARKER_MAX || p == end || (*p != ',' && *p != ']'))
 		return 0;
 	*closed = *p == ']';
 	*at = p + 1;
