@@ -8,8 +8,9 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define RANDOM_POOL 512 /* bytes fetched at a time for uuids; secrets go to the kernel each time \
-			 */
+#define RANDOM_POOL                                                                  \
+	512 /* bytes fetched at a time for uuids; secrets go to the kernel each time \
+	     */
 
 void
 base_panic(const char *file, int line, const char *func, const char *what)

@@ -230,7 +230,8 @@ co_resume(struct co *co)
 	return 1;
 }
 
-void co_yield (void)
+void
+co_yield(void)
 {
 	struct co *co = current;
 	transfer_t t;

@@ -21,7 +21,7 @@ struct co *co_new(void (*fn)(void *), void *arg);
  * (and is gone). */
 int co_resume(struct co *);
 /* Back to whoever resumed the current coroutine. */
-void co_yield (void); /* clang-format takes the name for C++'s keyword */
+void co_yield(void); /* clang-format takes the name for C++'s keyword */
 /* The running coroutine, NULL on the loop's own stack. */
 struct co *co_self(void);
 /* Frees the pooled stacks of this thread. */

@@ -241,7 +241,7 @@ task_park(struct ins_ctx *ctx, void (*cancel)(struct ins_ctx *, void *), void *a
 		ctx->cancel_due = 1;
 		enqueue(ctx);
 	}
-	co_yield ();
+	co_yield();
 	ASSERT(!ctx->parked);
 	return ctx->park_result;
 }

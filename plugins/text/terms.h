@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TERMS_WORD_MAX 64u /* bytes; longer words are cut, which keeps base64 out of the stemmer \
-			    */
+#define TERMS_WORD_MAX                                                            \
+	64u /* bytes; longer words are cut, which keeps base64 out of the stemmer \
+	     */
 
 struct terms_stemmer;
 

@@ -1,4 +1,5 @@
-/* child.h: sandboxed helper processes (INS_CAP_CHILD): parsers of bytes that somebody else wrote. */
+/* child.h: sandboxed helper processes (INS_CAP_CHILD): parsers of bytes that somebody else wrote.
+ */
 #ifndef INSULA_CHILD_H
 #define INSULA_CHILD_H
 

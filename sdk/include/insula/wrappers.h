@@ -121,8 +121,8 @@ ins_clear_error(ins_ctx *ctx)
 	ins_api_->core->clear_error(ctx);
 }
 
-/* When it makes sense to try again, with a failure of 429 or 503 (INS_ELIMIT, INS_EUNAVAILABLE): the
- * Retry-After of the error answer, 1 .. 3,600 s. Without it the host says 1. Forgotten with
+/* When it makes sense to try again, with a failure of 429 or 503 (INS_ELIMIT, INS_EUNAVAILABLE):
+ * the Retry-After of the error answer, 1 .. 3,600 s. Without it the host says 1. Forgotten with
  * ins_clear_error. */
 static inline void
 ins_retry_after(ins_ctx *ctx, int64_t seconds)
