@@ -1,17 +1,19 @@
 /*
  * migrate.h: forward-only, checksummed migrations: the host's own (sql/NNNN_name.sql, built into
  * the binary) and those of plugins (ins_plugin.schema). Each runs in its own transaction as the
- * login role of data.pg.url; a changed text of an applied one, or a gap, is refused. Table
- * insula_migrations(area, name, sha256, applied_at). Blocking; control thread or CLI.
+ * login role of data.pg.url; a changed text of an applied one, a gap, or one that this program does
+ * not know, is refused. Table insula_migrations(area, name, sha256, applied_at). Two hosts that
+ * migrate at once wait for each other. Blocking; control thread or CLI.
  */
 #ifndef HOST_MIGRATE_H
 #define HOST_MIGRATE_H
 
+#include <stddef.h>
 #include <stdio.h>
 
 struct migrate_set {
 	const char *area;          /* "host" or the plugin's name */
-	const char *const *schema; /* "0001_name", text, ..., NULL */
+	const char *const *schema; /* "0001_name", text, ..., NULL; NULL = none */
 };
 /* 0, or -1 with a sentence in err. Reports each applied one on progress (may be NULL). dry: only
  * say what would be done. */
