@@ -82,6 +82,10 @@ int http_reply(struct http_req *, int status, const char *ctype, const char *p, 
 int http_reply_error(
     struct http_req *, int code, const char *text, const char *hint, const char *field);
 int http_stream(struct http_req *, int status, const char *ctype);
+/* Sends these bytes (at most HTTP_HEARTBEAT_MAX, copied) whenever ms passed without a write and
+ * nothing is unsent, until the stream ends. -INS_EINVAL unless a stream has begun. */
+#define HTTP_HEARTBEAT_MAX 64u
+int http_heartbeat(struct http_req *, int64_t ms, const char *p, size_t n);
 /* Suspends ctx while more than stream_buffer_max is unsent. */
 int http_write(struct http_req *, struct ins_ctx *, const char *p, size_t n);
 void http_stream_end(

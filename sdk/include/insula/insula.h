@@ -290,6 +290,7 @@ typedef struct {
 	int (*stream)(ins_ctx *, int status, const char *ctype);
 	int (*write)(ins_ctx *, const char *p, size_t n);
 	int (*abort)(ins_ctx *);
+	int (*heartbeat)(ins_ctx *, int64_t ms, const char *p, size_t n);
 } ins_http_api;
 
 typedef struct {

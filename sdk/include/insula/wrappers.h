@@ -532,6 +532,15 @@ ins_stream(ins_ctx *ctx, int status, const char *ctype)
 {
 	return ins_api_->http->stream(ctx, status, ctype);
 }
+/* From now on the host itself sends these bytes (at most 64, copied) whenever nothing of the answer
+ * was written for ms milliseconds, so that neither client nor proxy takes a silent stream for a dead
+ * one: ins_heartbeat(ctx, 15000, ins_s(": ping\n\n")). Whole frames only: it may come between any two
+ * writes. */
+static inline int
+ins_heartbeat(ins_ctx *ctx, int64_t ms, ins_str bytes)
+{
+	return ins_api_->http->heartbeat(ctx, ms, bytes.p, bytes.n);
+}
 /* Sends bytes of a streamed answer (copied); waits while the client reads slower than we write. */
 INS_AWAITS
 static inline int
