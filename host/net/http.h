@@ -74,7 +74,12 @@ void http_close(struct http_listener *);
 /* Request header by lower-case name; {NULL,0} when absent. Valid while !gone. The entry copies what
  * it needs for longer. */
 ins_str http_header(struct http_req *, const char *lower_name);
+/* A header of the answer; the last value of a name wins. -INS_EINVAL for what is not a header
+ * field, for what the host decides itself (content-length, transfer-encoding, connection, date),
+ * past HTTP_HEADERS_MAX and after the answer began. */
+#define HTTP_HEADERS_MAX 64
 int http_set_header(struct http_req *, const char *name, const char *value);
+int http_has_header(struct http_req *, const char *lower_name); /* of the answer */
 /* Whole answer; bytes are copied. -INS_EINVAL if already replied, -INS_ECANCELED if gone. */
 int http_reply(struct http_req *, int status, const char *ctype, const char *p, size_t n);
 /* Error body in OpenAI's shape, with Retry-After on 429 and 503 (1 s unless http_set_header set
@@ -92,6 +97,12 @@ void http_stream_end(
     struct http_req *, int cut); /* cut: end without a proper end (HTTP/1: close, HTTP/2: RST) */
 /* The entry is through with it. Answers 500 if nobody replied. Frees. */
 void http_req_done(struct http_req *);
+
+const char *http_reason(int status);
+int http_header_valid(const char *name, const char *value);
+/* {"error":{"message":text hint,"type":...,"param":field,"code":...}} */
+void http_error_body(
+    struct str *ret, int code, const char *text, const char *hint, const char *field);
 
 /* Percent-decoding into the arena; NULL if malformed or holding NUL. plus: '+' is a space
  * (queries). */

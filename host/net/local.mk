@@ -1,5 +1,10 @@
 host_libhost_a_SOURCES += \
 	host/net/fetch.h \
-	host/net/http.h \
-	host/net/route.h \
-	host/net/tls.h
+	host/net/http.c host/net/http.h \
+	host/net/http_guard.c host/net/http_guard.h \
+	host/net/http_h2o.c host/net/http_h2o.h \
+	host/net/http_h2o_conn.c \
+	host/net/http_h2o_req.c \
+	host/net/route.c host/net/route.h \
+	host/net/sock.c host/net/sock.h host/net/sock_info.c \
+	host/net/tls.c host/net/tls.h

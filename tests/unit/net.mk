@@ -1,1 +1,7 @@
 # unit tests of net
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/check_http
+unit_tests += tests/unit/check_http
+tests_unit_check_http_SOURCES = tests/unit/check_http.c tests/unit/http_peer.c tests/unit/http_peer.h
+tests_unit_check_http_LDADD = $(UNIT_LIBS)
+endif
