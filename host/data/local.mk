@@ -5,7 +5,14 @@ host_libhost_a_SOURCES += \
 	host/data/migrate.c \
 	host/data/migrate.h \
 	host/data/migrate_host.c \
-	host/data/pg.h
+	host/data/pg.c \
+	host/data/pg.h \
+	host/data/pg_conn.c \
+	host/data/pg_connect.c \
+	host/data/pg_error.c \
+	host/data/pg_impl.h \
+	host/data/pg_rows.c \
+	host/data/pg_stmt.c
 
 # The host's own migrations, built in by migrate_host.c.
 host_sql = sql/0001_core.sql

@@ -5,10 +5,10 @@
  * A group is one implicit transaction and one round trip: set_config of the tenant and user (local
  * to it), the statements, Sync. No BEGIN and COMMIT: a failure inside an explicit block would leave
  * the connection in error for the next tenant. Statements are prepared once per connection, on
- * first use. A connection logs in as data.pg.url says and takes a role with less power (insula_app,
- * insula_engine or insula_relay) by a start-up option; at connect it proves that this role has
- * neither SUPERUSER nor BYPASSRLS. A lost connection fails its groups with -INS_EUNAVAILABLE and is
- * made again with backoff (50 ms .. 2 s).
+ * first use. A connection logs in as data.pg.url says and takes a role with less power (insula_app
+ * or insula_engine) by a start-up option; at connect it proves that this role has neither SUPERUSER
+ * nor BYPASSRLS. A lost connection fails its groups with -INS_EUNAVAILABLE and is made again with
+ * backoff (50 ms .. 2 s). Groups wait up to PG_WAIT_MS for a connection.
  */
 #ifndef HOST_PG_H
 #define HOST_PG_H
@@ -20,37 +20,56 @@
 enum pg_role {
 	PG_APP,    /* insula_app: one tenant at a time */
 	PG_ENGINE, /* insula_engine: run tables of the tenants that a batch names; ids of all
-		      tenants */
-	PG_RELAY,  /* insula_relay: the outbox, nothing else */
+		      tenants; connects at its first use */
 	PG_ROLES
 };
-#define PG_CONNS_PER_LOOP 2    /* of PG_APP; the other roles have 1 */
-#define PG_GROUPS_IN_FLIGHT 64 /* per connection */
-#define PG_WAITERS_MAX 4096    /* per loop: -INS_ELIMIT past it */
+#define PG_CONNS_PER_LOOP 2            /* of PG_APP; PG_ENGINE has 1 */
+#define PG_GROUPS_IN_FLIGHT 64         /* per connection */
+#define PG_WAITERS_MAX 4096            /* per loop: -INS_ELIMIT past it */
+#define PG_WAIT_MS 2000                /* for a connection: -INS_EUNAVAILABLE past it */
+#define PG_STMTS_MAX 1024              /* registered at a time */
+#define PG_TEXT_MAX (64u << 10)        /* bytes of a statement's text */
+#define PG_CALLS_MAX 1024              /* of one group */
+#define PG_ARGS_MAX 1024               /* of one call */
+#define PG_GROUP_BYTES_MAX (32u << 20) /* arguments of one group: -INS_ETOOBIG past it */
+#define PG_STATEMENT_MS 30000          /* statement_timeout: -INS_ETIMEOUT */
+#define PG_CONNECT_S 3                 /* connect_timeout, unless the URL says another */
+#define PG_BACKOFF_MS 50
+#define PG_BACKOFF_MAX_MS 2000
 
-/* A registered text. The host registers its own with owner NULL. NULL and err when the text is
- * refused. */
+/* A registered text. Control thread. NULL and err when the text is refused (pg_text_check) or there
+ * are too many. The host registers its own in the same way. */
 struct ins_stmt *pg_stmt_new(const char *sql, char err[160]);
-void pg_stmt_free(
-    struct ins_stmt *); /* also forgets it on the connections (DEALLOCATE in the background) */
+/* No group that names it may be waiting. The connections forget it when its place is used again. */
+void pg_stmt_free(struct ins_stmt *);
+/* fn is called on the loop after each group with this statement that committed. */
+void pg_stmt_on_commit(struct ins_stmt *, void (*fn)(void));
+/* 0, or -1 and err: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or WITH, and nothing that
+ * could change who the group acts for. */
+int pg_text_check(const char *sql, char err[160]);
 
-void pg_init(const char *url); /* control thread; before the loops start */
+/* Control thread; before the loops start. url NULL: no database, every group fails. */
+void pg_init(const char *url);
+void pg_fini(void); /* after the loops have stopped */
 void pg_loop_start(struct ins_loop *);
 void pg_loop_stop(struct ins_loop *);
 /*
  * Runs the calls as one group on the ctx's loop and waits. tenants: the value of
  * app.current_tenant_id (one, PG_APP) or of app.tenants (PG_ENGINE: '{uuid,...}'); user may be
- * NULL. Rows live in the ctx's arena. Fails the task with a text fit for a client; SQLSTATE and the
- * server's message go to the detail.
+ * NULL. Rows live in the ctx's arena; ret_rows may be NULL. Fails the task with a text fit for a
+ * client; SQLSTATE and the server's message go to the detail. Codes: see ins_db_batch(); also
+ * -INS_EINVAL for an argument with a NUL byte, -INS_ETIMEOUT. After -INS_EUNAVAILABLE and
+ * -INS_ECANCELED it is not known whether the group committed, unless it never got a connection.
  */
 int pg_batch(struct ins_ctx *, enum pg_role, const char *tenants, const char *user,
     const ins_call *calls, size_t n, struct ins_rows **ret_rows);
-/* As pg_batch with one more local setting (name is a constant of the host): the lookup of a key by
- * its public id. */
+/* As pg_batch with this local setting instead of the tenant's (name is a constant of the host): the
+ * lookup of a key by its public id. */
 int pg_batch_with(struct ins_ctx *, enum pg_role, const char *setting, const char *value,
     const ins_call *calls, size_t n, struct ins_rows **ret_rows);
-int pg_up(void);                /* 1 while at least one connection of every loop is ready */
-int pg_ready(struct ins_ctx *); /* one round trip; 0 or -INS_EUNAVAILABLE */
+int pg_up(void); /* 1 while at least one PG_APP connection of every loop is ready */
+/* One round trip; 0, -INS_EUNAVAILABLE, -INS_ECANCELED. The task does not fail by it. */
+int pg_ready(struct ins_ctx *);
 
 size_t pg_rows_count(const struct ins_rows *);
 size_t pg_rows_columns(const struct ins_rows *);
