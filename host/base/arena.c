@@ -14,17 +14,9 @@
 #define ARENA_MAGIC 0x4152454eu
 #define ALIGN 16u
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_ASAN 1
-#endif
-#endif
-#ifdef ARENA_ASAN
+#if BASE_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ARENA_ASAN 0
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
@@ -48,7 +40,7 @@ static __thread unsigned pool_n, pool_max;
 void
 arena_pool_init(void)
 {
-	pool_max = ARENA_ASAN ? 0 : ARENA_POOL;
+	pool_max = BASE_ASAN ? 0 : ARENA_POOL;
 }
 
 void

@@ -16,6 +16,23 @@
 
 #define INS_HOST_VERSION PACKAGE_VERSION
 
+/* Which sanitizer this build has: gcc defines macros, clang answers __has_feature. */
+#if defined(__has_feature)
+#define BASE_HAS_FEATURE(x) __has_feature(x)
+#else
+#define BASE_HAS_FEATURE(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || BASE_HAS_FEATURE(address_sanitizer)
+#define BASE_ASAN 1
+#else
+#define BASE_ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || BASE_HAS_FEATURE(thread_sanitizer)
+#define BASE_TSAN 1
+#else
+#define BASE_TSAN 0
+#endif
+
 void base_panic(const char *file, int line, const char *func, const char *what)
     __attribute__((noreturn));
 

@@ -14,28 +14,14 @@
 
 #define CO_MAGIC 0x434f524fu
 
-#if defined(__SANITIZE_ADDRESS__)
-#define CO_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CO_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define CO_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CO_TSAN 1
-#endif
-#endif
-#ifdef CO_ASAN
+#if BASE_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef CO_TSAN
+#if BASE_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
-#if defined(__has_include) && !defined(CO_ASAN) && !defined(CO_TSAN)
+#if defined(__has_include) && !BASE_ASAN && !BASE_TSAN
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #endif
@@ -90,10 +76,10 @@ side_of(struct co *co)
 static inline __attribute__((always_inline)) void
 leave(struct side *from, struct side *to, int last)
 {
-#ifdef CO_ASAN
+#if BASE_ASAN
 	__sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->stack, to->size);
 #endif
-#ifdef CO_TSAN
+#if BASE_TSAN
 	if (from->fiber == NULL)
 		from->fiber = __tsan_get_current_fiber();
 	__tsan_switch_to_fiber(to->fiber, 0);
@@ -107,7 +93,7 @@ leave(struct side *from, struct side *to, int last)
 static void
 arrive(struct side *self, struct side *from)
 {
-#ifdef CO_ASAN
+#if BASE_ASAN
 	__sanitizer_finish_switch_fiber(self->fake, &from->stack, &from->size);
 #endif
 	(void)self;
@@ -181,7 +167,7 @@ co_new(void (*fn)(void *), void *arg)
 	co->next = NULL;
 	co->caller = NULL;
 	co->side.fake = NULL;
-#ifdef CO_TSAN
+#if BASE_TSAN
 	co->side.fiber = __tsan_create_fiber(0);
 #endif
 	co->fctx = make_fcontext(
@@ -192,11 +178,11 @@ co_new(void (*fn)(void *), void *arg)
 static void
 stack_give_back(struct co *co)
 {
-#ifdef CO_ASAN
+#if BASE_ASAN
 	/* frames that never return leave their red zones behind */
 	__asan_unpoison_memory_region(co->side.stack, co->side.size);
 #endif
-#ifdef CO_TSAN
+#if BASE_TSAN
 	__tsan_destroy_fiber(co->side.fiber);
 #endif
 	co->magic = 0;

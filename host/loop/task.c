@@ -17,37 +17,33 @@
 
 const char *(*task_plugin_name)(const struct instance *);
 
-static __thread struct list pool;
+static __thread struct ins_ctx *pool; /* by `arg` */
 static __thread unsigned n_pool;
 
 static struct ins_ctx *
 task_alloc(void)
 {
-	struct ins_ctx *ctx;
+	struct ins_ctx *ctx = pool;
 
-	if (n_pool == 0)
+	if (ctx == NULL)
 		return calloc(1, sizeof *ctx);
-	ctx = LIST_FIRST(&pool, struct ins_ctx, link);
-	list_remove(&ctx->link);
+	pool = ctx->arg;
 	n_pool--;
-	memset(ctx, 0, sizeof *ctx);
-	return ctx;
+	return memset(ctx, 0, sizeof *ctx);
 }
 
 static void
 task_free(struct ins_ctx *ctx)
 {
 	ctx->magic = 0;
-#ifndef __SANITIZE_ADDRESS__ /* there a stale pointer shall show */
-	if (n_pool < TASK_POOL) {
-		if (pool.next == NULL)
-			list_init(&pool);
-		list_append(&pool, &ctx->link);
-		n_pool++;
+	/* under AddressSanitizer a stale pointer shall show */
+	if (BASE_ASAN || n_pool == TASK_POOL) {
+		free(ctx);
 		return;
 	}
-#endif
-	free(ctx);
+	ctx->arg = pool;
+	pool = ctx;
+	n_pool++;
 }
 
 void
@@ -55,11 +51,11 @@ task_pool_fini(void)
 {
 	struct ins_ctx *ctx;
 
-	for (; n_pool > 0; n_pool--) {
-		ctx = LIST_FIRST(&pool, struct ins_ctx, link);
-		list_remove(&ctx->link);
+	while ((ctx = pool) != NULL) {
+		pool = ctx->arg;
 		free(ctx);
 	}
+	n_pool = 0;
 }
 
 static void
@@ -169,7 +165,7 @@ make(const char *name, int (*fn)(struct ins_ctx *, void *), void *arg,
 		return NULL;
 	ctx->co = co_new(task_main, ctx);
 	if (ctx->co == NULL) {
-		free(ctx);
+		task_free(ctx);
 		return NULL;
 	}
 	ctx->magic = TASK_MAGIC;
