@@ -10,3 +10,16 @@ tests_fuzz_fuzz_apikey_SOURCES = tests/fuzz/fuzz_apikey.c plugins/auth/auth_apik
 tests_fuzz_fuzz_apikey_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_apikey_LDADD = $(OPENSSL_LIBS)
 endif
+# plugins/model_openai
+EXTRA_DIST += tests/fuzz/corpus/sse tests/fuzz/corpus/answer
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_sse tests/fuzz/fuzz_answer
+tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c \
+	plugins/model_openai/model_openai_buf.c plugins/model_openai/model_openai_sse.c
+tests_fuzz_fuzz_sse_CFLAGS = $(AM_CFLAGS)
+tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz_answer.c $(model_openai_pure)
+tests_fuzz_fuzz_answer_CFLAGS = $(AM_CFLAGS)
+tests_fuzz_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_answer_LDADD = $(JANSSON_LIBS)
+endif
