@@ -1,18 +1,18 @@
 /*
  * upstream: a small real HTTP server that behaves well or badly, as an OpenAI-compatible provider.
  *
- * Usage: upstream [PORT]. Listens on 127.0.0.1 (a free port by default), prints "port N", and ends when
- * its standard input does, so that it never outlives a test. POST /v1/chat/completions answers as
- * upstream_script.h says. Two routes tell what happened, so that a test can wait for it instead of
- * sleeping:
+ * Usage: upstream [PORT]. Listens on 127.0.0.1 (a free port by default), prints "port N", and ends
+ * when its standard input does, so that it never outlives a test. POST /v1/chat/completions answers
+ * as upstream_script.h says. Two routes tell what happened, so that a test can wait for it instead
+ * of sleeping:
  *
- *   GET /stats                 {"requests", "disconnects", "active", "connections", "models": {name: n},
- *                              "last": {"authorization", "traceparent", "headers", "body"}}
- *   GET /wait?NAME=N           the same, once counter NAME is at least N; with `?NAME==N`, exactly N
+ *   GET /stats                 {"requests", "disconnects", "active", "connections", "models":
+ * {name: n}, "last": {"authorization", "traceparent", "headers", "body"}} GET /wait?NAME=N the
+ * same, once counter NAME is at least N; with `?NAME==N`, exactly N
  *
- * "disconnects": the peer left while an answer was due. "active": answers that are due now. Counters do
- * not count these two routes. One thread, one uv loop. Speaks just enough HTTP/1.1 to serve curl: the
- * point is full control over what goes out.
+ * "disconnects": the peer left while an answer was due. "active": answers that are due now.
+ * Counters do not count these two routes. One thread, one uv loop. Speaks just enough HTTP/1.1 to
+ * serve curl: the point is full control over what goes out.
  */
 #include <assert.h>
 #include <jansson.h>
@@ -200,7 +200,8 @@ reached(const struct conn *c)
 	return yes;
 }
 
-/* Answers those whose counter got there. Serving one may end in here again: each is taken out first. */
+/* Answers those whose counter got there. Serving one may end in here again: each is taken out
+ * first. */
 static void
 wake_waiters(void)
 {

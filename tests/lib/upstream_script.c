@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_HEAD "{\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"up\","
-#define SSE_HEAD                                                     \
+#define CHUNK_HEAD                                                                              \
+	"{\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":" \
+	"\"up\","
+#define SSE_HEAD                                                 \
 	"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" \
 	"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -61,8 +63,8 @@ event(struct script *s, const char *choices, uint64_t delay_ms, unsigned repeat)
 static void
 say(struct script *s, const char *text, uint64_t delay_ms)
 {
-	json_t *choices = json_pack("[{s:i, s:{s:s}, s:n}]", "index", 0, "delta", "content", text,
-	    "finish_reason");
+	json_t *choices = json_pack(
+	    "[{s:i, s:{s:s}, s:n}]", "index", 0, "delta", "content", text, "finish_reason");
 	char *z = json_dumps(choices, JSON_COMPACT);
 
 	event(s, z, delay_ms, 0);
@@ -74,8 +76,9 @@ static void
 begin_stream(struct script *s, uint64_t delay_ms)
 {
 	add(s, SSE_HEAD, strlen(SSE_HEAD), delay_ms, 0);
-	event(s, "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-		 "\"finish_reason\":null}]",
+	event(s,
+	    "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
+	    "\"finish_reason\":null}]",
 	    0, 0);
 }
 
@@ -104,8 +107,9 @@ whole(struct script *s, int status, const char *extra, const char *type, const c
 	int len;
 
 	assert(z != NULL);
-	len = snprintf(z, n, "HTTP/1.1 %d Status\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n%s",
-	    status, type, strlen(body), extra, body);
+	len = snprintf(z, n,
+	    "HTTP/1.1 %d Status\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n%s", status,
+	    type, strlen(body), extra, body);
 	add(s, z, (size_t)len, delay_ms, 0);
 	free(z);
 }
@@ -138,14 +142,13 @@ struct ask {
 	unsigned long number; /* at the end of the model's name */
 };
 
-static const char usage[] =
-    "{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18,"
-    "\"prompt_tokens_details\":{\"cached_tokens\":4}}";
+static const char usage[] = "{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18,"
+			    "\"prompt_tokens_details\":{\"cached_tokens\":4}}";
 
 /* message: JSON text of the message. */
 static void
-completion(struct script *s, const char *message, const char *reason, const char *use,
-    uint64_t delay_ms)
+completion(
+    struct script *s, const char *message, const char *reason, const char *use, uint64_t delay_ms)
 {
 	size_t n = strlen(message) + 512;
 	char *z = malloc(n);
@@ -198,8 +201,8 @@ static void
 echo(struct script *s, const struct ask *a)
 {
 	const json_t *messages = json_object_get(a->request, "messages");
-	const char *said = json_string_value(json_object_get(
-	    json_array_get(messages, json_array_size(messages) - 1), "content"));
+	const char *said = json_string_value(
+	    json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content"));
 	char z[512];
 
 	snprintf(z, sizeof z, "You said: %s", said == NULL ? "(nothing)" : said);
@@ -226,15 +229,18 @@ tools(struct script *s, const struct ask *a)
 		return;
 	}
 	begin_stream(s, 0);
-	event(s, "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\","
-		 "\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":\"\"}}]}}]",
+	event(s,
+	    "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\","
+	    "\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":\"\"}}]}}]",
 	    0, 0);
-	event(s, "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
-		 "\"arguments\":\"{\\\"city\\\":\"}}]}}]",
+	event(s,
+	    "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
+	    "\"arguments\":\"{\\\"city\\\":\"}}]}}]",
 	    0, 0);
-	event(s, "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
-		 "\"arguments\":\"\\\"Rome\\\"}\"}},{\"index\":1,\"id\":\"call_b\","
-		 "\"type\":\"function\",\"function\":{\"name\":\"time\",\"arguments\":\"{}\"}}]}}]",
+	event(s,
+	    "[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
+	    "\"arguments\":\"\\\"Rome\\\"}\"}},{\"index\":1,\"id\":\"call_b\","
+	    "\"type\":\"function\",\"function\":{\"name\":\"time\",\"arguments\":\"{}\"}}]}}]",
 	    0, 0);
 	end_stream(s, "tool_calls", usage, 1);
 }
@@ -248,7 +254,8 @@ crlf(struct script *s, const struct ask *a)
 	coded(s, "\nretry: 5\r\n\r\ndata: {\"choices\":[{\"index\":0,\r\n", 0, 0);
 	coded(s, "data: \"delta\":{\"content\":\"in\"}}]}\r\n\r\n", 0, 0);
 	coded(s, "data: {\"choices\":[{\"delta\":{\"content\":\" pieces\"}}]}\r\r", 0, 0);
-	coded(s, "data:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n: bye\n\n", 0, 0);
+	coded(
+	    s, "data:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n: bye\n\n", 0, 0);
 	coded(s, "data: [DONE]", 0, 0); /* no blank line at the end */
 	addz(s, "0\r\n\r\n");
 }
@@ -341,8 +348,9 @@ cut(struct script *s, const struct ask *a)
 	if (a->stream)
 		half(s);
 	else
-		addz(s, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-			"Content-Length: 400\r\n\r\n{\"choices\":[");
+		addz(s,
+		    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+		    "Content-Length: 400\r\n\r\n{\"choices\":[");
 	s->end = SCRIPT_CLOSE;
 }
 
@@ -357,7 +365,8 @@ static void
 error_mid(struct script *s, const struct ask *a)
 {
 	half(s);
-	coded(s, "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n", 0, 0);
+	coded(s, "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n", 0,
+	    0);
 	addz(s, "0\r\n\r\n");
 }
 
@@ -468,6 +477,6 @@ script_make(struct script *s, const json_t *request, const char *authorization)
 		behaviours[i].make(s, &a);
 	else
 		script_json(s, 404,
-		    json_pack("{s:{s:s, s:s, s:n, s:s}}", "error", "message", "no such model", "type",
-			"invalid_request_error", "param", "code", "model_not_found"));
+		    json_pack("{s:{s:s, s:s, s:n, s:s}}", "error", "message", "no such model",
+			"type", "invalid_request_error", "param", "code", "model_not_found"));
 }
