@@ -2,6 +2,7 @@ insulaincludedir = $(includedir)/insula
 insulainclude_HEADERS = \
 	sdk/include/insula/auth.h \
 	sdk/include/insula/child.h \
+	sdk/include/insula/engine.h \
 	sdk/include/insula/insula.h \
 	sdk/include/insula/model.h \
 	sdk/include/insula/policy.h \

@@ -1,0 +1,204 @@
+/*
+ * engine.h: what the files of the run engine share.
+ *
+ * Every loop is an engine of its own: it owns the shards whose number modulo the count of loops is
+ * its own, the runs in them, one commit batch in flight, and its watchers. Nothing here is touched
+ * from another loop, and nothing is locked. PostgreSQL is what loops, hosts and generations of this
+ * plugin agree through: a lease on a shard carries a fence, every commit names it, and a commit also
+ * compares the run's next_seq.
+ *
+ *	engine_commit.c   the queue of runs with events, batches, what happens when one fails
+ *	engine_batch.c    the statements of a batch
+ *	engine_lease.c    shards: take, renew, lose
+ *	engine_load.c     runs from their logs: after a start, a takeover, a conflict
+ *	engine_step.c     dispatch, attempts, results
+ *	engine_watch.c    watchers: queues with back-pressure; following a run that is elsewhere
+ *	runs.c, runs_http.c   the plugin, its service and its routes
+ */
+#ifndef RUNS_ENGINE_H
+#define RUNS_ENGINE_H
+
+#include <insula/engine.h>
+#include <insula/insula.h>
+#include <insula/runs.h>
+#include <insula/workflow.h>
+
+#include "plugins/runs/fold.h"
+
+#define NEED_WORKFLOW 0
+#define RUNS_SHARDS 256
+#define RUNS_BATCH_RUNS 64u
+#define RUNS_BATCH_BYTES (256u << 10)
+#define RUNS_TABLE 1024u         /* buckets, a power of two */
+#define RUNS_DATA_MAX (1u << 20) /* bytes of one event's data */
+#define RUNS_INPUT_MAX (256u << 10)
+#define RUNS_WATCH_BYTES (1u << 20) /* queued for one watcher */
+#define RUNS_WATCH_STALL_MS 30000   /* a watcher that takes nothing for so long is dropped */
+#define RUNS_INTERRUPTIONS_MAX 5    /* restarts that one step may see beyond its attempts */
+#define RUNS_SHARD_TURN 64u         /* runs before the next shard: a batch touches few shards */
+
+struct conf {
+	int64_t lease, live, steps_running;
+	int64_t steps, visits, time, tokens, cost_nanos;
+	json_t *limits;
+};
+
+struct stmts {
+	const ins_stmt *start, *append, *cancel;
+	const ins_stmt *lease_renew, *lease_take, *ahead;
+	const ins_stmt *tenants, *live, *events, *one;
+	const ins_stmt *follow, *get, *get_events, *list;
+};
+
+struct metrics {
+	ins_metric *ready, *ended, *duration, *commits, *events, *retries;
+};
+
+struct plugin {
+	ins_host *host;
+	struct conf conf;
+	struct stmts sql;
+	struct metrics metric;
+	ins_runs vtable;
+	char boot_id[80]; /* of this instance of the plugin, not of the process */
+};
+
+enum run_state {
+	RUN_NEW,  /* RunStarted is not committed */
+	RUN_LIVE, /* the log holds it and this loop owns it */
+	RUN_GONE  /* ended, or somebody else's now */
+};
+
+struct job;
+
+struct run {
+	struct run *bucket_next;
+	struct engine *engine;
+	unsigned refs; /* table, jobs, watchers, starter */
+	enum run_state state;
+
+	char run_id[37], tenant_id[37], user_id[129], plan[33];
+	char workflow[FOLD_NAME_MAX + 1], version[33];
+	int shard;
+	struct fold fold;
+	/* made and applied, not yet committed; the first n_flying are in the batch under way */
+	struct run_event *pending, **pending_tail;
+	unsigned n_pending, n_flying;
+	size_t pending_bytes;
+	int64_t committed;  /* events in the log */
+	unsigned holds;     /* local steps under way: their events go with the next commit */
+	unsigned queued : 1;
+	unsigned abandoned : 1; /* its starter was told that it could not be begun */
+	unsigned poisoned : 1;  /* loaded only to be ended: an event could not be recorded */
+	struct run *queue_next;
+	int start_error; /* why RunStarted could not be committed */
+	ins_cond *cond;  /* any change that starter, watchers or steps may wait for */
+	struct ins_watch *watches;
+};
+
+/* One attempt of one step. */
+struct job {
+	struct job *next; /* in the ready list */
+	struct run *run;
+	int32_t step_id, attempt;
+	int64_t delay_ms, timeout_ms, begun_us;
+	int32_t max_attempts;
+	enum step_class class;
+	int streamed; /* a watcher got some of it */
+	char name[FOLD_NAME_MAX + 1];
+	json_t *input;
+};
+
+struct engine {
+	struct plugin *plugin;
+	ins_loop *loop;
+	unsigned index, count;
+	struct run *table[RUNS_TABLE];
+	unsigned n_live;
+	/* commit */
+	struct run *queue, **queue_tail;
+	unsigned batch_max;
+	int committing;
+	int64_t backoff_ms;
+	/* dispatch */
+	struct job *ready, **ready_tail;
+	unsigned n_ready, n_running;
+	/* leases */
+	int64_t fence[RUNS_SHARDS]; /* 0 = not ours */
+	int64_t loaded[RUNS_SHARDS]; /* the fence whose runs are loaded */
+	int64_t lease_until_us;
+	ins_cond *leased; /* broadcast when shards were got */
+	unsigned turn;
+	int taken_once, stopping;
+	int64_t ahead_us; /* when partitions were last made */
+};
+
+/* engine.c */
+struct run *run_new(struct engine *, const char *run_id);
+void run_ref(struct run *);
+void run_unref(struct run *);
+struct run *run_find(struct engine *, const char *run_id);
+void run_insert(struct run *);
+/* Takes it from the table; what it still holds goes with the last reference. */
+void run_remove(struct run *);
+/* Lets go of what waits for a commit or for room. */
+void engine_clear(struct engine *);
+ins_principal run_principal(const struct run *);
+/* The provider of the run's workflow in this version; NULL when it is not there. any: any version. */
+const ins_workflow *run_workflow(ins_ctx *, struct plugin *, const char *name, const char *version);
+void run_log(ins_ctx *, int level, const char *event, const struct run *, const char *text);
+
+/* An event of a row whose columns, from `col` on, are seq, type, step_id, attempt, node, ts in
+ * microseconds, data. NULL: not an event, or no memory. */
+struct run_event *run_event_parse(const ins_rows *, size_t row, size_t col);
+
+/* engine_commit.c */
+/* Gives the event seq and time, applies it and what follows from it, queues all for the commit, and
+ * starts local steps. Takes ev. -INS_ENOMEM or -INS_EINVAL: nothing was done. */
+int run_record(ins_ctx *, struct run *, struct run_event *ev);
+void run_queue(ins_ctx *, struct run *);
+/* Begins a batch if there is something to commit and none is under way. */
+void engine_kick(ins_ctx *, struct engine *);
+void run_drop_pending(struct run *);
+
+/* engine_batch.c */
+int batch_commit(ins_ctx *, struct engine *, struct run **runs, unsigned n);
+void engine_batch_init(struct plugin *);
+
+/* engine_lease.c */
+void engine_lease_init(struct plugin *);
+int engine_lease_start(struct engine *);
+int engine_leased(const struct engine *); /* 1 while steps may be dispatched and batches sent */
+/* A shard for a new run, -1 when none is held. */
+int engine_pick_shard(struct engine *);
+
+/* engine_load.c */
+void engine_load_init(struct plugin *);
+void engine_load_start(ins_ctx *, struct engine *); /* the runs of shards that were got */
+/* After a commit of this run failed: looks what the log says. */
+int run_reload(ins_ctx *, struct run *);
+
+/* engine_step.c */
+/* Makes ready what the fold holds open and is not dispatched; local: the local steps only. */
+void run_dispatch(ins_ctx *, struct run *, int local);
+void engine_pump(ins_ctx *, struct engine *);
+void engine_drop_ready(struct engine *);
+
+/* engine_watch.c */
+void engine_watch_init(struct plugin *);
+int runs_workflows(ins_ctx *, void *self, json_t **ret);
+int runs_start(ins_ctx *, void *self, const char *workflow, const json_t *input,
+    const char **ret_run_id, ins_watch **ret_watch);
+int runs_next(ins_ctx *, void *self, ins_watch *, json_t **ret_event);
+void run_tell(struct run *, const struct run_event *);
+/* A piece of a step's stream; waits for slow watchers. -INS_ECANCELED: nobody wants this any more. */
+int run_tell_delta(ins_ctx *, struct job *, const json_t *delta);
+/* The attempt's stream is void: those who got some of it are told that it was cut. */
+void run_tell_cut(struct run *, int32_t step_id);
+/* The run went elsewhere: watchers read its log from now on. */
+void run_tell_gone(struct run *);
+
+/* runs_http.c */
+int runs_http_init(struct plugin *);
+
+#endif

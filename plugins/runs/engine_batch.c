@@ -1,0 +1,299 @@
+/*
+ * engine_batch.c: a commit batch as SQL. Two statements at most, one for new runs and one for the
+ * others, with arrays as parameters, and the outbox calls of business events: one implicit
+ * transaction, one round trip.
+ *
+ * Each statement locks the shards it writes to FOR SHARE, in order (a takeover's UPDATE waits, and
+ * two batches can't deadlock), and only where owner, boot and fence are still ours. A run whose
+ * shard was lost, or whose next_seq moved, joins with nothing; its events then have no tenant, which
+ * row-level security refuses, and the batch fails as a whole: the outbox must not tell of what the
+ * log does not hold.
+ */
+#include <stdlib.h>
+
+#include "array.h"
+#include "engine.h"
+
+static const char sql_start[] =
+    "WITH i AS ("
+    " SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::bigint[],"
+    "  $8::text[], $9::text[], $10::integer[], $11::text[], $12::jsonb[], $13::jsonb[],"
+    "  $14::timestamptz[], $15::timestamptz[])"
+    "  AS i (run_id, tenant_id, user_id, shard, fence, workflow, version, next_seq, status,"
+    "  budget, attrs, created_at, ended_at)"
+    "), l AS ("
+    " SELECT shard, fence FROM run_shards"
+    " WHERE shard = ANY ($6::smallint[]) AND owner = $1 AND boot_id = $2"
+    " ORDER BY shard FOR SHARE"
+    "), r AS ("
+    " INSERT INTO agent_runs (run_id, tenant_id, user_id, shard, workflow, version, next_seq,"
+    "  status, budget, attrs, created_at, ended_at)"
+    " SELECT i.run_id, i.tenant_id, i.user_id, l.shard, i.workflow, i.version, i.next_seq,"
+    "  i.status, i.budget, i.attrs, i.created_at, i.ended_at"
+    " FROM i LEFT JOIN l ON l.shard = i.shard AND l.fence = i.fence"
+    " RETURNING run_id, tenant_id"
+    ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
+    " SELECT e.run_id, e.seq, r.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
+    " FROM unnest($16::uuid[], $17::integer[], $18::text[], $19::integer[], $20::smallint[],"
+    "  $21::text[], $22::timestamptz[], $23::jsonb[])"
+    "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
+    "  LEFT JOIN r ON r.run_id = e.run_id";
+
+static const char sql_append[] =
+    "WITH i AS ("
+    " SELECT * FROM unnest($3::uuid[], $4::smallint[], $5::bigint[], $6::integer[],"
+    "  $7::integer[], $8::text[], $9::timestamptz[])"
+    "  AS i (run_id, shard, fence, seq, next_seq, status, ended_at)"
+    "), l AS ("
+    " SELECT shard, fence FROM run_shards"
+    " WHERE shard = ANY ($4::smallint[]) AND owner = $1 AND boot_id = $2"
+    " ORDER BY shard FOR SHARE"
+    "), u AS ("
+    " UPDATE agent_runs AS r"
+    " SET next_seq = i.next_seq, status = i.status, ended_at = i.ended_at"
+    " FROM i JOIN l ON l.shard = i.shard AND l.fence = i.fence"
+    " WHERE r.run_id = i.run_id AND r.shard = i.shard AND r.next_seq = i.seq"
+    "  AND r.status = 'running'"
+    " RETURNING r.run_id, r.tenant_id"
+    ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
+    " SELECT e.run_id, e.seq, u.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
+    " FROM unnest($10::uuid[], $11::integer[], $12::text[], $13::integer[], $14::smallint[],"
+    "  $15::text[], $16::timestamptz[], $17::jsonb[])"
+    "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
+    "  LEFT JOIN u ON u.run_id = e.run_id";
+
+enum { E_RUN, E_SEQ, E_TYPE, E_STEP, E_ATTEMPT, E_NODE, E_TS, E_DATA, E_COLUMNS };
+enum { S_RUN, S_TENANT, S_USER, S_SHARD, S_FENCE, S_WORKFLOW, S_VERSION, S_NEXT, S_STATUS, S_BUDGET,
+	S_ATTRS, S_CREATED, S_ENDED, S_COLUMNS };
+enum { A_RUN, A_SHARD, A_FENCE, A_SEQ, A_NEXT, A_STATUS, A_ENDED, A_COLUMNS };
+#define ARGS_MAX (2 + S_COLUMNS + E_COLUMNS)
+/* both statements, and for each run at most a started and an ended event */
+#define CALLS_MAX (2 + 2 * RUNS_BATCH_RUNS)
+
+struct statement {
+	struct array run[S_COLUMNS], event[E_COLUMNS];
+	unsigned n_columns, n_runs;
+	ins_arg args[ARGS_MAX];
+};
+
+struct batch {
+	struct statement start, append;
+	const char *tenants[RUNS_BATCH_RUNS];
+	unsigned n_tenants;
+	ins_call calls[CALLS_MAX];
+	unsigned n_calls;
+};
+
+void
+engine_batch_init(struct plugin *p)
+{
+	p->sql.start = ins_stmt_new(p->host, sql_start);
+	p->sql.append = ins_stmt_new(p->host, sql_append);
+}
+
+/* What the flying events leave the run at. */
+static const char *
+status_after(const struct run *run, int64_t *ret_next, int64_t *ret_ended_us)
+{
+	const struct run_event *ev = run->pending;
+	const char *status = "running";
+	unsigned i;
+
+	*ret_ended_us = 0;
+	*ret_next = run->committed;
+	for (i = 0; i < run->n_flying; i++, ev = ev->next) {
+		*ret_next = ev->seq + 1;
+		if (ev->type != EV_RUN_ENDED)
+			continue;
+		status = json_string_value(json_object_get(ev->data, "status"));
+		*ret_ended_us = ev->ts_us;
+	}
+	return status;
+}
+
+static void
+add_events(struct statement *s, const struct run *run)
+{
+	const struct run_event *ev = run->pending;
+	struct array *c = s->event;
+	unsigned i;
+
+	for (i = 0; i < run->n_flying; i++, ev = ev->next) {
+		int step = ev->step_id >= 0;
+
+		array_text_z(&c[E_RUN], run->run_id);
+		array_int(&c[E_SEQ], ev->seq);
+		array_text_z(&c[E_TYPE], event_type_names[ev->type]);
+		if (step)
+			array_int(&c[E_STEP], ev->step_id);
+		else
+			array_null(&c[E_STEP]);
+		if (step)
+			array_int(&c[E_ATTEMPT], ev->attempt);
+		else
+			array_null(&c[E_ATTEMPT]);
+		array_text_z(&c[E_NODE], step ? ev->node : NULL);
+		array_time(&c[E_TS], ev->ts_us);
+		array_json(&c[E_DATA], ev->data);
+	}
+}
+
+static void
+add_start(struct statement *s, const struct run *run)
+{
+	json_t *budget = fold_limits_json(&run->fold.limits);
+	json_t *attrs = json_pack("{s:s}", "plan", run->plan);
+	struct array *c = s->run;
+	int64_t next, ended;
+	const char *status = status_after(run, &next, &ended);
+
+	s->n_columns = S_COLUMNS;
+	s->n_runs++;
+	array_text_z(&c[S_RUN], run->run_id);
+	array_text_z(&c[S_TENANT], run->tenant_id);
+	array_text_z(&c[S_USER], run->user_id);
+	array_int(&c[S_SHARD], run->shard);
+	array_int(&c[S_FENCE], run->engine->fence[run->shard]);
+	array_text_z(&c[S_WORKFLOW], run->workflow);
+	array_text_z(&c[S_VERSION], run->version);
+	array_int(&c[S_NEXT], next);
+	array_text_z(&c[S_STATUS], status);
+	array_json(&c[S_BUDGET], budget);
+	array_json(&c[S_ATTRS], attrs);
+	array_time(&c[S_CREATED], run->fold.started_us);
+	array_time(&c[S_ENDED], ended);
+	json_decref(budget);
+	json_decref(attrs);
+	add_events(s, run);
+}
+
+static void
+add_append(struct statement *s, const struct run *run)
+{
+	struct array *c = s->run;
+	int64_t next, ended;
+	const char *status = status_after(run, &next, &ended);
+
+	s->n_columns = A_COLUMNS;
+	s->n_runs++;
+	array_text_z(&c[A_RUN], run->run_id);
+	array_int(&c[A_SHARD], run->shard);
+	array_int(&c[A_FENCE], run->engine->fence[run->shard]);
+	array_int(&c[A_SEQ], run->committed);
+	array_int(&c[A_NEXT], next);
+	array_text_z(&c[A_STATUS], status);
+	array_time(&c[A_ENDED], ended);
+	add_events(s, run);
+}
+
+static void
+add_tenant(struct batch *b, const char *tenant)
+{
+	unsigned i;
+
+	for (i = 0; i < b->n_tenants; i++)
+		if (strcmp(b->tenants[i], tenant) == 0)
+			return;
+	b->tenants[b->n_tenants++] = tenant;
+}
+
+/* agent.run.started with the first event of a run, agent.run.completed, .failed or .cancelled with
+ * its last. */
+static int
+add_business(ins_ctx *ctx, struct batch *b, const struct run *run)
+{
+	const struct run_event *ev = run->pending;
+	ins_principal who = run_principal(run);
+	char type[40];
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < run->n_flying && r == 0; i++, ev = ev->next) {
+		json_t *payload;
+
+		if (ev->type == EV_RUN_STARTED) {
+			snprintf(type, sizeof type, "agent.run.started");
+			payload = json_pack("{s:s}", "version", run->version);
+		} else if (ev->type == EV_RUN_ENDED) {
+			snprintf(type, sizeof type, "agent.run.%s",
+			    json_string_value(json_object_get(ev->data, "status")));
+			payload = json_pack("{s:s, s:I, s:O*, s:O*}", "version", run->version,
+			    "duration_ms", (json_int_t)((ev->ts_us - run->fold.started_us) / 1000),
+			    "usage", json_object_get(ev->data, "usage"), "error",
+			    json_object_get(ev->data, "error"));
+		} else {
+			continue;
+		}
+		if (payload == NULL)
+			return -INS_ENOMEM;
+		r = ins_engine_event(ctx, &who, type, run->run_id, run->workflow, NULL, payload,
+		    &b->calls[b->n_calls]);
+		json_decref(payload);
+		b->n_calls++;
+	}
+	return r;
+}
+
+static int
+add_call(struct batch *b, struct statement *s, const struct plugin *p, const ins_stmt *stmt)
+{
+	ins_arg *args = s->args;
+	unsigned i, n = 0;
+
+	if (s->n_runs == 0)
+		return 0;
+	args[n++] = ins_text(ins_host_id());
+	args[n++] = ins_text(p->boot_id);
+	for (i = 0; i < s->n_columns; i++)
+		args[n++] = array_arg(&s->run[i]);
+	for (i = 0; i < E_COLUMNS; i++)
+		args[n++] = array_arg(&s->event[i]);
+	for (i = 0; i < n; i++)
+		if (args[i].p == NULL)
+			return -INS_ENOMEM;
+	b->calls[b->n_calls].stmt = stmt;
+	b->calls[b->n_calls].args = args;
+	b->calls[b->n_calls].n_args = n;
+	b->n_calls++;
+	return 0;
+}
+
+static void
+statement_fini(struct statement *s)
+{
+	unsigned i;
+
+	for (i = 0; i < S_COLUMNS; i++)
+		array_free(&s->run[i]);
+	for (i = 0; i < E_COLUMNS; i++)
+		array_free(&s->event[i]);
+}
+
+int
+batch_commit(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n)
+{
+	struct plugin *p = e->plugin;
+	struct batch *b = calloc(1, sizeof *b);
+	unsigned i;
+	int r = 0;
+
+	if (b == NULL)
+		return -INS_EUNAVAILABLE;
+	for (i = 0; i < n; i++) {
+		add_tenant(b, runs[i]->tenant_id);
+		if (runs[i]->state == RUN_NEW)
+			add_start(&b->start, runs[i]);
+		else
+			add_append(&b->append, runs[i]);
+	}
+	if ((r = add_call(b, &b->start, p, p->sql.start)) == 0)
+		r = add_call(b, &b->append, p, p->sql.append);
+	for (i = 0; i < n && r == 0; i++)
+		r = add_business(ctx, b, runs[i]);
+	if (r == 0)
+		r = ins_engine_batch(ctx, b->tenants, b->n_tenants, b->calls, b->n_calls, NULL);
+	statement_fini(&b->start);
+	statement_fini(&b->append);
+	free(b);
+	return r;
+}

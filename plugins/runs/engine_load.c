@@ -1,0 +1,467 @@
+/*
+ * engine_load.c: runs from their logs: all live runs of shards that were just got, or one run whose
+ * commit failed. Loads in pages, each a task of its own that starts the next, so that memory stays
+ * small and other work goes on meanwhile.
+ *
+ * What a run was doing is what its fold holds open: each open step is dispatched again with the
+ * next attempt, after a StepScheduled that records it. That bounds how often a step may take its
+ * host down with it.
+ */
+#include <stdlib.h>
+
+#include "array.h"
+#include "engine.h"
+
+#define HEADERS_MAX 256u /* runs listed at once */
+#define PAGE_EVENTS 64   /* events read at once */
+#define RETRY_MS 250
+#define TENANT_BYTES 37u
+
+static const char sql_tenants[] = "SELECT tenant_id FROM tenants";
+static const char sql_live[] =
+    "SELECT run_id, tenant_id, user_id, shard, workflow, version, next_seq, budget,"
+    " attrs ->> 'plan', (extract(epoch FROM created_at) * 1000000)::bigint"
+    " FROM agent_runs WHERE status = 'running' AND shard = ANY ($1::smallint[])"
+    " AND run_id > $2::uuid ORDER BY run_id LIMIT 256";
+static const char sql_one[] =
+    "SELECT run_id, tenant_id, user_id, shard, workflow, version, next_seq, budget,"
+    " attrs ->> 'plan', (extract(epoch FROM created_at) * 1000000)::bigint, status"
+    " FROM agent_runs WHERE run_id = $1::uuid";
+static const char sql_events[] =
+    "SELECT run_id, seq, type, step_id, attempt, node,"
+    " (extract(epoch FROM ts) * 1000000)::bigint, data"
+    " FROM run_events WHERE run_id = ANY ($1::uuid[]) AND seq >= $2::integer"
+    " AND seq < $2::integer + $3::integer ORDER BY run_id, seq";
+
+struct load {
+	struct engine *engine;
+	char (*tenants)[TENANT_BYTES];
+	const char **tenant_ptrs;
+	size_t n_tenants;
+	char *shards;         /* array literal; NULL when one run is loaded */
+	char after[37];       /* the last run that was listed */
+	struct run *runs[HEADERS_MAX];
+	int64_t expect[HEADERS_MAX]; /* their next_seq */
+	unsigned n_runs, at;
+	unsigned page;        /* runs to read at once, and events of each; smaller after a page */
+	int window;           /* that was too large for one task */
+	int listed_all, abandoned, poison;
+	unsigned loaded;
+};
+
+static int load_task(ins_ctx *, void *arg);
+
+void
+engine_load_init(struct plugin *p)
+{
+	p->sql.tenants = ins_stmt_new(p->host, sql_tenants);
+	p->sql.live = ins_stmt_new(p->host, sql_live);
+	p->sql.one = ins_stmt_new(p->host, sql_one);
+	p->sql.events = ins_stmt_new(p->host, sql_events);
+}
+
+static void
+load_free(struct load *l)
+{
+	for (; l->at < l->n_runs; l->at++)
+		run_unref(l->runs[l->at]);
+	free(l->tenants);
+	free(l->tenant_ptrs);
+	free(l->shards);
+	free(l);
+}
+
+static int
+load_spawn(struct load *l)
+{
+	int r = ins_spawn(l->engine->plugin->host, l->engine->loop, "runs.load", load_task, l);
+
+	if (r != 0)
+		load_free(l);
+	return r;
+}
+
+static int
+set_tenants(struct load *l, const ins_rows *rows)
+{
+	size_t i, n = ins_rows_count(rows);
+
+	l->tenants = calloc(n + 1, sizeof *l->tenants);
+	l->tenant_ptrs = calloc(n + 1, sizeof *l->tenant_ptrs);
+	if (l->tenants == NULL || l->tenant_ptrs == NULL)
+		return -INS_ENOMEM;
+	for (i = 0; i < n; i++) {
+		snprintf(l->tenants[i], TENANT_BYTES, "%s", ins_value(rows, i, 0));
+		l->tenant_ptrs[i] = l->tenants[i];
+	}
+	l->n_tenants = n;
+	return 0;
+}
+
+static int
+list_tenants(ins_ctx *ctx, struct load *l)
+{
+	struct plugin *p = l->engine->plugin;
+	ins_rows *rows;
+	int r = ins_engine_batch(
+	    ctx, NULL, 0, &(const ins_call){ p->sql.tenants, NULL, 0 }, 1, &rows);
+
+	return r != 0 ? r : set_tenants(l, rows);
+}
+
+/* A run as its row says; its fold is empty. */
+static struct run *
+from_row(struct engine *e, const ins_rows *rows, size_t i, int64_t *ret_next)
+{
+	struct fold_limits limits = { 0 };
+	struct run *run = run_new(e, ins_value(rows, i, 0));
+	const char *plan = ins_value(rows, i, 8);
+	json_t *budget = json_loads(ins_value(rows, i, 7), 0, NULL);
+
+	if (run != NULL) {
+		fold_limits_parse(&limits, budget);
+		fold_init(&run->fold, &limits);
+		run->state = RUN_LIVE;
+		run->shard = (int)ins_value_int(rows, i, 3);
+		snprintf(run->tenant_id, sizeof run->tenant_id, "%s", ins_value(rows, i, 1));
+		snprintf(run->user_id, sizeof run->user_id, "%s", ins_value(rows, i, 2));
+		snprintf(run->workflow, sizeof run->workflow, "%s", ins_value(rows, i, 4));
+		snprintf(run->version, sizeof run->version, "%s", ins_value(rows, i, 5));
+		snprintf(run->plan, sizeof run->plan, "%s", plan == NULL ? "" : plan);
+		run->fold.started_us = ins_value_int(rows, i, 9);
+		*ret_next = ins_value_int(rows, i, 6);
+	}
+	json_decref(budget);
+	return run;
+}
+
+static int
+list_runs(ins_ctx *ctx, struct load *l)
+{
+	struct engine *e = l->engine;
+	ins_arg args[2] = { ins_text(l->shards), ins_text(l->after) };
+	ins_rows *rows;
+	size_t i, n;
+	int r;
+
+	r = ins_engine_batch(ctx, l->tenant_ptrs, l->n_tenants,
+	    &(const ins_call){ e->plugin->sql.live, args, 2 }, 1, &rows);
+	if (r != 0)
+		return r;
+	n = ins_rows_count(rows);
+	l->listed_all = n < HEADERS_MAX;
+	l->at = l->n_runs = 0;
+	for (i = 0; i < n; i++) {
+		const char *id = ins_value(rows, i, 0);
+
+		snprintf(l->after, sizeof l->after, "%s", id);
+		if (run_find(e, id) != NULL)
+			continue; /* began here since the shard is ours */
+		l->runs[l->n_runs] = from_row(e, rows, i, &l->expect[l->n_runs]);
+		if (l->runs[l->n_runs] == NULL)
+			return -INS_ENOMEM;
+		l->n_runs++;
+	}
+	return 0;
+}
+
+/* Reads the next events of runs [at, at + n) from seq on, and applies them. */
+static int
+read_page(ins_ctx *ctx, struct load *l, unsigned n, int64_t from)
+{
+	struct engine *e = l->engine;
+	struct array ids = { 0 };
+	ins_rows *rows = NULL;
+	ins_arg args[3];
+	unsigned i, k = l->at;
+	size_t row;
+	int r;
+
+	for (i = 0; i < n; i++)
+		array_text_z(&ids, l->runs[l->at + i]->run_id);
+	args[0] = array_arg(&ids);
+	args[1] = ins_int(ctx, from);
+	args[2] = ins_int(ctx, l->window);
+	r = args[0].p == NULL ? -INS_ENOMEM
+			      : ins_engine_batch(ctx, l->tenant_ptrs, l->n_tenants,
+				    &(const ins_call){ e->plugin->sql.events, args, 3 }, 1, &rows);
+	array_free(&ids);
+	for (row = 0; r == 0 && row < ins_rows_count(rows); row++) {
+		struct run_event *ev = run_event_parse(rows, row, 1);
+		struct run *run;
+
+		/* Rows and runs are both in the order of their ids. */
+		while (k < l->at + n - 1 &&
+		    strcmp(l->runs[k]->run_id, ins_value(rows, row, 0)) != 0)
+			k++;
+		run = l->runs[k];
+		if (ev == NULL)
+			return -INS_ENOMEM;
+		if (fold_apply(&run->fold, ctx,
+			run_workflow(ctx, e->plugin, run->workflow, run->version), ev) != 0)
+			ins_log(ctx, INS_LOG_ERROR, "runs.bad_event",
+			    json_pack("{s:s, s:I}", "run_id", run->run_id, "seq",
+				(json_int_t)ev->seq));
+		run_event_free(ev);
+	}
+	return r;
+}
+
+static void
+end_with_error(ins_ctx *ctx, struct run *run, const char *code, const char *text)
+{
+	run_log(ctx, INS_LOG_ERROR, "runs.given_up", run, text);
+	run_record(ctx, run,
+	    run_event_new(EV_RUN_ENDED, -1, 0, NULL,
+		json_pack("{s:s, s:o}", "status", "failed", "error", fold_error(code, text))));
+}
+
+/* Records the next attempt of everything that was open. */
+static void
+resume(ins_ctx *ctx, struct run *run)
+{
+	int32_t id, last = -1;
+	size_t i;
+
+	/* run_record changes the list of open steps: find the next by its id each time. */
+	for (;;) {
+		const struct fold_step *s = NULL;
+
+		for (i = 0; i < run->fold.n_open && s == NULL; i++)
+			if (run->fold.open[i].id > last && run->fold.open[i].class != STEP_LOCAL)
+				s = &run->fold.open[i];
+		if (s == NULL || run->fold.ended)
+			break;
+		last = id = s->id;
+		if (s->attempt >= s->max_attempts + RUNS_INTERRUPTIONS_MAX)
+			run_record(ctx, run,
+			    run_event_new(EV_STEP_FAILED, id, s->attempt, s->name,
+				json_pack("{s:o}", "error",
+				    fold_error("interrupted",
+					"the host stopped each time that this step ran"))));
+		else
+			run_record(ctx, run,
+			    run_event_new(EV_STEP_SCHEDULED, id,
+				(s->attempt == 0 ? 1 : s->attempt) + 1, s->name,
+				json_pack("{s:b}", "resumed", 1)));
+	}
+	run_dispatch(ctx, run, 1);
+}
+
+static void
+finish(ins_ctx *ctx, struct load *l, struct run *run, int64_t expect)
+{
+	struct plugin *p = l->engine->plugin;
+	char text[300];
+
+	run->committed = expect;
+	if (run_find(l->engine, run->run_id) != NULL || l->engine->fence[run->shard] == 0) {
+		run->state = RUN_GONE;
+		return;
+	}
+	if (run_workflow(ctx, p, run->workflow, run->version) == NULL) {
+		const ins_workflow *other = run_workflow(ctx, p, run->workflow, NULL);
+
+		snprintf(text, sizeof text,
+		    "version %s of the workflow %s is not here any more%s%s%s", run->version,
+		    run->workflow, other == NULL ? "" : " (version ",
+		    other == NULL ? "" : other->version, other == NULL ? "" : " is)");
+		run->fold.next_seq = expect;
+		run_insert(run);
+		end_with_error(ctx, run, "workflow_missing", text);
+	} else if (run->fold.next_seq != expect || run->fold.ended) {
+		run_log(ctx, INS_LOG_ERROR, "runs.damaged_log", run,
+		    "the events do not fit each other; the run stays as it is");
+		run->state = RUN_GONE;
+	} else if (l->abandoned) {
+		run_insert(run);
+		run_record(ctx, run,
+		    run_event_new(
+			EV_RUN_ENDED, -1, 0, NULL, json_pack("{s:s}", "status", "cancelled")));
+	} else if (l->poison) {
+		run_insert(run);
+		run->poisoned = 1;
+		end_with_error(ctx, run, "unrecordable",
+		    "what the last step gave could not be recorded");
+	} else {
+		run_insert(run);
+		l->loaded++;
+		resume(ctx, run);
+	}
+}
+
+/* Forgets what was read of the next n runs. */
+static void
+begin_anew(struct load *l, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct fold *f = &l->runs[l->at + i]->fold;
+		struct fold_limits limits = f->limits;
+		int64_t started = f->started_us;
+
+		fold_fini(f);
+		fold_init(f, &limits);
+		f->started_us = started;
+	}
+}
+
+/* One page of events. Runs with more events than a page are read alone. */
+static int
+load_page(ins_ctx *ctx, struct load *l)
+{
+	struct run *first = l->runs[l->at];
+	int64_t sum = 0, from = first->fold.next_seq;
+	unsigned n = 0;
+	int r;
+
+	while (l->at + n < l->n_runs && n < l->page) {
+		sum += l->expect[l->at + n];
+		if (n > 0 && sum > PAGE_EVENTS)
+			break;
+		n++;
+	}
+	r = read_page(ctx, l, n, from);
+	if (r == -INS_ENOMEM && l->window > 1) {
+		begin_anew(l, n);
+		l->window = l->page > 1 ? PAGE_EVENTS : l->window / 4;
+		l->page = 1;
+		ins_clear_error(ctx);
+		return 0;
+	}
+	if (r != 0)
+		return r;
+	if (n == 1 && first->fold.next_seq > from && first->fold.next_seq < l->expect[l->at])
+		return 0; /* a long one: more of it to read */
+	while (n-- > 0) {
+		finish(ctx, l, l->runs[l->at], l->expect[l->at]);
+		run_unref(l->runs[l->at]);
+		l->at++;
+	}
+	return 0;
+}
+
+static int
+load_task(ins_ctx *ctx, void *arg)
+{
+	struct load *l = arg;
+	struct engine *e = l->engine;
+	int r = 0;
+
+	if (l->at < l->n_runs)
+		r = load_page(ctx, l);
+	else if (l->listed_all) {
+		if (l->loaded > 0)
+			ins_log(ctx, INS_LOG_INFO, "runs.resumed",
+			    json_pack("{s:i}", "runs", (int)l->loaded));
+		load_free(l);
+		return 0;
+	} else if (l->tenants == NULL)
+		r = list_tenants(ctx, l);
+	else
+		r = list_runs(ctx, l);
+	if (r != 0 && !ins_cancelled(ctx)) {
+		ins_log(ctx, INS_LOG_WARN, "runs.load_failed",
+		    json_pack("{s:s}", "text", ins_last_error(ctx)));
+		ins_clear_error(ctx);
+		ins_sleep(ctx, RETRY_MS);
+	}
+	if (ins_cancelled(ctx) || e->stopping) {
+		load_free(l);
+		return 0;
+	}
+	engine_kick(ctx, e);
+	load_spawn(l);
+	return 0;
+}
+
+void
+engine_load_start(ins_ctx *ctx, struct engine *e)
+{
+	struct array shards = { 0 };
+	struct load *l;
+	unsigned i, n = 0;
+
+	for (i = e->index; i < RUNS_SHARDS; i += e->count) {
+		if (e->fence[i] != 0 && e->fence[i] != e->loaded[i]) {
+			array_int(&shards, i);
+			n++;
+		}
+		e->loaded[i] = e->fence[i];
+	}
+	if (n == 0)
+		return;
+	array_arg(&shards);
+	l = calloc(1, sizeof *l);
+	if (l == NULL || shards.failed) {
+		free(l);
+		array_free(&shards);
+		memset(e->loaded, 0, sizeof e->loaded); /* the next round tries again */
+		return;
+	}
+	l->engine = e;
+	l->shards = shards.p;
+	l->page = HEADERS_MAX;
+	l->window = PAGE_EVENTS;
+	snprintf(l->after, sizeof l->after, "00000000-0000-0000-0000-000000000000");
+	ins_log(ctx, INS_LOG_INFO, "runs.shards", json_pack("{s:i}", "taken", (int)n));
+	if (load_spawn(l) != 0)
+		memset(e->loaded, 0, sizeof e->loaded);
+}
+
+/* Loads the run anew, from its row. */
+static int
+load_one(struct run *run, const ins_rows *row)
+{
+	struct load *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		return -INS_ENOMEM;
+	l->engine = run->engine;
+	l->page = 1;
+	l->window = PAGE_EVENTS;
+	l->listed_all = 1;
+	l->abandoned = run->abandoned;
+	l->poison = run->state == RUN_LIVE && ins_value_int(row, 0, 6) == run->committed;
+	if (set_tenants(l, row) != 0 ||
+	    (l->runs[0] = from_row(run->engine, row, 0, &l->expect[0])) == NULL) {
+		load_free(l);
+		return -INS_ENOMEM;
+	}
+	snprintf(l->tenants[0], TENANT_BYTES, "%s", run->tenant_id);
+	l->n_runs = 1;
+	return load_spawn(l);
+}
+
+int
+run_reload(ins_ctx *ctx, struct run *run)
+{
+	struct engine *e = run->engine;
+	const char *tenant = run->tenant_id, *status;
+	ins_arg id = ins_text(run->run_id);
+	ins_rows *row;
+	int r = ins_engine_batch(
+	    ctx, &tenant, 1, &(const ins_call){ e->plugin->sql.one, &id, 1 }, 1, &row);
+
+	if (r != 0)
+		return r;
+	status = ins_rows_count(row) == 0 ? NULL : ins_value(row, 0, 10);
+	if (status == NULL) {
+		run->start_error = run->abandoned ? -INS_EUNAVAILABLE : -INS_EINVAL;
+		run_log(ctx, INS_LOG_WARN, "runs.refused", run, "the run could not be recorded");
+	} else if (run->poisoned) {
+		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
+		    "not even the end of the run could be recorded; the next start tries again");
+	} else if (strcmp(status, "running") == 0) {
+		run_log(ctx, INS_LOG_WARN, "runs.reloaded", run,
+		    "its log is not what this host thought, or refused an event");
+		if ((r = load_one(run, row)) != 0)
+			return r;
+	}
+	/* Its watchers follow the log from here on. */
+	run_remove(run);
+	run_tell_gone(run);
+	ins_cond_broadcast(run->cond);
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* engine.h: for the run engine (INS_CAP_ENGINE): statements on the run tables of several tenants at
+ * once, and tasks inside a named tenant. Nothing else in the SDK crosses the wall between tenants. */
+#ifndef INSULA_ENGINE_H
+#define INSULA_ENGINE_H
+
+#include <insula/insula.h>
+
+/*
+ * As ins_db_batch, but with the engine's role and on the rows of the named tenants only. With no
+ * tenants: tables without a tenant, and the ids of all tenants.
+ */
+INS_AWAITS
+static inline int
+ins_engine_batch(ins_ctx *ctx, const char *const *tenants, size_t n_tenants, const ins_call *calls,
+    size_t n, ins_rows **ret_rows)
+{
+	return ins_api_->engine->batch(ctx, tenants, n_tenants, calls, n, ret_rows);
+}
+
+/* A task of its own on ctx's loop, as this principal. The strings are copied. -INS_ELIMIT when the
+ * loop has too many tasks. */
+static inline int
+ins_engine_spawn(ins_ctx *ctx, ins_host *host, const ins_principal *who, const char *name,
+    ins_task_fn fn, void *arg)
+{
+	return ins_api_->engine->spawn(ctx, host, who, name, fn, arg);
+}
+
+/* As ins_event, as this principal: a call to stand in an ins_engine_batch. */
+static inline int
+ins_engine_event(ins_ctx *ctx, const ins_principal *who, const char *event_type, const char *run_id,
+    const char *workflow, const char *tier, const json_t *payload, ins_call *ret)
+{
+	return ins_api_->engine->event(
+	    ctx, who, event_type, run_id, workflow, tier, payload, ret);
+}
+
+/* The host's name in leases (stays the same when it restarts) and this start of it (does not). */
+static inline const char *
+ins_host_id(void)
+{
+	return ins_api_->engine->host_id();
+}
+static inline const char *
+ins_boot_id(void)
+{
+	return ins_api_->engine->boot_id();
+}
+
+#endif
