@@ -4,8 +4,8 @@
  * Every loop is an engine of its own: it owns the shards whose number modulo the count of loops is
  * its own, the runs in them, one commit batch in flight, and its watchers. Nothing here is touched
  * from another loop, and nothing is locked. PostgreSQL is what loops, hosts and generations of this
- * plugin agree through: a lease on a shard carries a fence, every commit names it, and a commit also
- * compares the run's next_seq.
+ * plugin agree through: a lease on a shard carries a fence, every commit names it, and a commit
+ *also compares the run's next_seq.
  *
  *	engine_commit.c   the queue of runs with events, batches, what happens when one fails
  *	engine_batch.c    the statements of a batch
@@ -85,8 +85,8 @@ struct run {
 	struct run_event *pending, **pending_tail;
 	unsigned n_pending, n_flying;
 	size_t pending_bytes;
-	int64_t committed;  /* events in the log */
-	unsigned holds;     /* local steps under way: their events go with the next commit */
+	int64_t committed; /* events in the log */
+	unsigned holds;    /* local steps under way: their events go with the next commit */
 	unsigned queued : 1;
 	unsigned abandoned : 1; /* its starter was told that it could not be begun */
 	unsigned poisoned : 1;  /* loaded only to be ended: an event could not be recorded */
@@ -124,7 +124,7 @@ struct engine {
 	struct job *ready, **ready_tail;
 	unsigned n_ready, n_running;
 	/* leases */
-	int64_t fence[RUNS_SHARDS]; /* 0 = not ours */
+	int64_t fence[RUNS_SHARDS];  /* 0 = not ours */
 	int64_t loaded[RUNS_SHARDS]; /* the fence whose runs are loaded */
 	int64_t lease_until_us;
 	ins_cond *leased; /* broadcast when shards were got */
@@ -144,7 +144,8 @@ void run_remove(struct run *);
 /* Lets go of what waits for a commit or for room. */
 void engine_clear(struct engine *);
 ins_principal run_principal(const struct run *);
-/* The provider of the run's workflow in this version; NULL when it is not there. any: any version. */
+/* The provider of the run's workflow in this version; NULL when it is not there. any: any version.
+ */
 const ins_workflow *run_workflow(ins_ctx *, struct plugin *, const char *name, const char *version);
 void run_log(ins_ctx *, int level, const char *event, const struct run *, const char *text);
 
@@ -191,7 +192,8 @@ int runs_start(ins_ctx *, void *self, const char *workflow, const json_t *input,
     const char **ret_run_id, ins_watch **ret_watch);
 int runs_next(ins_ctx *, void *self, ins_watch *, json_t **ret_event);
 void run_tell(struct run *, const struct run_event *);
-/* A piece of a step's stream; waits for slow watchers. -INS_ECANCELED: nobody wants this any more. */
+/* A piece of a step's stream; waits for slow watchers. -INS_ECANCELED: nobody wants this any more.
+ */
 int run_tell_delta(ins_ctx *, struct job *, const json_t *delta);
 /* The attempt's stream is void: those who got some of it are told that it was cut. */
 void run_tell_cut(struct run *, int32_t step_id);

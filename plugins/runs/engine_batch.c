@@ -5,9 +5,9 @@
  *
  * Each statement locks the shards it writes to FOR SHARE, in order (a takeover's UPDATE waits, and
  * two batches can't deadlock), and only where owner, boot and fence are still ours. A run whose
- * shard was lost, or whose next_seq moved, joins with nothing; its events then have no tenant, which
- * row-level security refuses, and the batch fails as a whole: the outbox must not tell of what the
- * log does not hold.
+ * shard was lost, or whose next_seq moved, joins with nothing; its events then have no tenant,
+ * which row-level security refuses, and the batch fails as a whole: the outbox must not tell of
+ * what the log does not hold.
  */
 #include <stdlib.h>
 
@@ -63,8 +63,22 @@ static const char sql_append[] =
     "  LEFT JOIN u ON u.run_id = e.run_id";
 
 enum { E_RUN, E_SEQ, E_TYPE, E_STEP, E_ATTEMPT, E_NODE, E_TS, E_DATA, E_COLUMNS };
-enum { S_RUN, S_TENANT, S_USER, S_SHARD, S_FENCE, S_WORKFLOW, S_VERSION, S_NEXT, S_STATUS, S_BUDGET,
-	S_ATTRS, S_CREATED, S_ENDED, S_COLUMNS };
+enum {
+	S_RUN,
+	S_TENANT,
+	S_USER,
+	S_SHARD,
+	S_FENCE,
+	S_WORKFLOW,
+	S_VERSION,
+	S_NEXT,
+	S_STATUS,
+	S_BUDGET,
+	S_ATTRS,
+	S_CREATED,
+	S_ENDED,
+	S_COLUMNS
+};
 enum { A_RUN, A_SHARD, A_FENCE, A_SEQ, A_NEXT, A_STATUS, A_ENDED, A_COLUMNS };
 #define ARGS_MAX (2 + S_COLUMNS + E_COLUMNS)
 /* both statements, and for each run at most a started and an ended event */

@@ -4,8 +4,8 @@
  * once, a busy one in batches.
  *
  * A batch commits whole or not at all. When one fails for a reason in its data, the next is half as
- * large, down to one run: the one that fails alone is looked up in its log (engine_load.c). When the
- * database is away, runs wait and new ones are refused.
+ * large, down to one run: the one that fails alone is looked up in its log (engine_load.c). When
+ * the database is away, runs wait and new ones are refused.
  *
  * Each batch is a task of its own, so that its memory ends with it.
  */
@@ -98,8 +98,8 @@ run_queue(ins_ctx *ctx, struct run *run)
 	engine_kick(ctx, e);
 }
 
-/* A new run that its starter was told is refused: it goes alone, and only to look whether the log has
- * it after all. */
+/* A new run that its starter was told is refused: it goes alone, and only to look whether the log
+ * has it after all. */
 static int
 lost(const struct run *run)
 {
@@ -157,8 +157,7 @@ run_over(struct run *run)
 	const char *status = json_string_value(json_object_get(run->fold.end, "status"));
 
 	ins_add(p->metric.ended, status == NULL ? "failed" : status, 1);
-	ins_observe(p->metric.duration,
-	    (double)(run->fold.last_us - run->fold.started_us) / 1e6);
+	ins_observe(p->metric.duration, (double)(run->fold.last_us - run->fold.started_us) / 1e6);
 	run_remove(run);
 }
 
@@ -188,7 +187,8 @@ committed(ins_ctx *ctx, struct run *run)
 		run_over(run);
 	else if (run->abandoned && !run->fold.ended)
 		run_record(ctx, run,
-		    run_event_new(EV_RUN_ENDED, -1, 0, NULL, json_pack("{s:s}", "status", "cancelled")));
+		    run_event_new(
+			EV_RUN_ENDED, -1, 0, NULL, json_pack("{s:s}", "status", "cancelled")));
 	else {
 		run_dispatch(ctx, run, 0);
 		run_queue(ctx, run);
@@ -266,7 +266,7 @@ commit_task(ins_ctx *ctx, void *arg)
 			ins_add(e->plugin->metric.commits, NULL, 1);
 			e->backoff_ms = 0;
 			e->batch_max = e->batch_max * 2 > RUNS_BATCH_RUNS ? RUNS_BATCH_RUNS
-									 : e->batch_max * 2;
+									  : e->batch_max * 2;
 			for (i = 0; i < n; i++)
 				committed(ctx, runs[i]);
 			engine_pump(ctx, e);

@@ -5,8 +5,8 @@
  * Taking a shard adds one to its fence, which every commit names: an owner that slept beyond its
  * lease can dispatch nothing (engine_leased() stops half a second before the end, by the monotonic
  * clock) and commit nothing. The first time, an engine takes what an earlier start of the same host
- * held, at once; after that only what expired, so that two generations of this plugin in one process
- * do not take from each other for ever.
+ * held, at once; after that only what expired, so that two generations of this plugin in one
+ * process do not take from each other for ever.
  *
  * Each round is a task of its own, which starts the next: a task's memory ends with it.
  */
@@ -145,8 +145,8 @@ make_partitions(ins_ctx *ctx, struct engine *e)
 {
 	if (e->index != 0 || (e->ahead_us != 0 && ins_mono_us() - e->ahead_us < AHEAD_US))
 		return;
-	if (ins_engine_batch(ctx, NULL, 0,
-		&(const ins_call){ e->plugin->sql.ahead, NULL, 0 }, 1, NULL) == 0) {
+	if (ins_engine_batch(
+		ctx, NULL, 0, &(const ins_call){ e->plugin->sql.ahead, NULL, 0 }, 1, NULL) == 0) {
 		e->ahead_us = ins_mono_us();
 		return;
 	}

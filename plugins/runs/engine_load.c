@@ -38,13 +38,13 @@ struct load {
 	char (*tenants)[TENANT_BYTES];
 	const char **tenant_ptrs;
 	size_t n_tenants;
-	char *shards;         /* array literal; NULL when one run is loaded */
-	char after[37];       /* the last run that was listed */
+	char *shards;   /* array literal; NULL when one run is loaded */
+	char after[37]; /* the last run that was listed */
 	struct run *runs[HEADERS_MAX];
 	int64_t expect[HEADERS_MAX]; /* their next_seq */
 	unsigned n_runs, at;
-	unsigned page;        /* runs to read at once, and events of each; smaller after a page */
-	int window;           /* that was too large for one task */
+	unsigned page; /* runs to read at once, and events of each; smaller after a page */
+	int window;    /* that was too large for one task */
 	int listed_all, abandoned, poison;
 	unsigned loaded;
 };
@@ -191,8 +191,8 @@ read_page(ins_ctx *ctx, struct load *l, unsigned n, int64_t from)
 		struct run *run;
 
 		/* Rows and runs are both in the order of their ids. */
-		while (k < l->at + n - 1 &&
-		    strcmp(l->runs[k]->run_id, ins_value(rows, row, 0)) != 0)
+		while (
+		    k < l->at + n - 1 && strcmp(l->runs[k]->run_id, ins_value(rows, row, 0)) != 0)
 			k++;
 		run = l->runs[k];
 		if (ev == NULL)
@@ -200,8 +200,8 @@ read_page(ins_ctx *ctx, struct load *l, unsigned n, int64_t from)
 		if (fold_apply(&run->fold, ctx,
 			run_workflow(ctx, e->plugin, run->workflow, run->version), ev) != 0)
 			ins_log(ctx, INS_LOG_ERROR, "runs.bad_event",
-			    json_pack("{s:s, s:I}", "run_id", run->run_id, "seq",
-				(json_int_t)ev->seq));
+			    json_pack(
+				"{s:s, s:I}", "run_id", run->run_id, "seq", (json_int_t)ev->seq));
 		run_event_free(ev);
 	}
 	return r;
@@ -281,8 +281,8 @@ finish(ins_ctx *ctx, struct load *l, struct run *run, int64_t expect)
 	} else if (l->poison) {
 		run_insert(run);
 		run->poisoned = 1;
-		end_with_error(ctx, run, "unrecordable",
-		    "what the last step gave could not be recorded");
+		end_with_error(
+		    ctx, run, "unrecordable", "what the last step gave could not be recorded");
 	} else {
 		run_insert(run);
 		l->loaded++;

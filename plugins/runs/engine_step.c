@@ -100,7 +100,8 @@ engine_pump(ins_ctx *ctx, struct engine *e)
 	    e->n_running < (unsigned)e->plugin->conf.steps_running) {
 		job = e->ready;
 		if (!moot(job) && job_spawn(ctx, job) != 0)
-			return; /* the loop is full; a task that ends, or the lease's round, comes back */
+			return; /* the loop is full; a task that ends, or the lease's round, comes
+				   back */
 		take_ready(e);
 		if (moot(job))
 			job_free(job);
@@ -164,8 +165,8 @@ retry(ins_ctx *ctx, struct job *job, const char *why)
 		/* Goes out after the commit of this. */
 		run_record(ctx, run,
 		    run_event_new(EV_STEP_SCHEDULED, s->id, attempt, s->name,
-			json_pack("{s:s, s:o}", "class", "effect", "after",
-			    fold_error("retried", why))));
+			json_pack(
+			    "{s:s, s:o}", "class", "effect", "after", fold_error("retried", why))));
 		return;
 	}
 	again = job_new(run, s, attempt);
@@ -193,8 +194,7 @@ step_failed(ins_ctx *ctx, struct job *job, int r)
 		r = -INS_ETIMEOUT;
 	}
 	if (timed_out)
-		snprintf(text, sizeof text, "no result within %lld ms",
-		    (long long)job->timeout_ms);
+		snprintf(text, sizeof text, "no result within %lld ms", (long long)job->timeout_ms);
 	else
 		snprintf(text, sizeof text, "%s", *why ? why : fold_code_name(r));
 	ins_clear_error(ctx);
@@ -222,7 +222,8 @@ step_done(ins_ctx *ctx, struct job *job, int r, json_t *out)
 		if (ev == NULL)
 			r = ins_fail(ctx, INS_ENOMEM, "out of memory");
 		else if (ev->bytes == 0)
-			r = ins_fail(ctx, INS_EINTERNAL, "the step's result can't be written as JSON");
+			r = ins_fail(
+			    ctx, INS_EINTERNAL, "the step's result can't be written as JSON");
 		else if (ev->bytes > RUNS_DATA_MAX)
 			r = ins_fail(ctx, INS_ETOOBIG, "the step's result is larger than %u bytes",
 			    RUNS_DATA_MAX);

@@ -2,10 +2,10 @@
  * engine_watch.c: starting a run and watching it.
  *
  * A watcher is the task of a request that streams or waits. It has a queue of its own, so that one
- * slow reader costs the others nothing; the step that fills it waits when it is full, and after 30 s
- * of that the watcher is dropped and the run goes on. A run that left this loop (its shard was taken
- * over, its log moved) is followed by reading its log; pieces of streams are lost then, recorded
- * events never.
+ * slow reader costs the others nothing; the step that fills it waits when it is full, and after 30
+ * s of that the watcher is dropped and the run goes on. A run that left this loop (its shard was
+ * taken over, its log moved) is followed by reading its log; pieces of streams are lost then,
+ * recorded events never.
  */
 #include <stdlib.h>
 
@@ -32,11 +32,11 @@ struct ins_watch {
 	struct run *run;
 	struct item *head, **tail;
 	size_t bytes;
-	int64_t told;      /* the seq of the next recorded event */
+	int64_t told; /* the seq of the next recorded event */
 	int64_t poll_ms;
-	int32_t cut_step;  /* the open step whose stream it has some of; -1 = none */
-	int over;          /* RunEnded was queued */
-	int following;     /* reads the log */
+	int32_t cut_step; /* the open step whose stream it has some of; -1 = none */
+	int over;         /* RunEnded was queued */
+	int following;    /* reads the log */
 	int error;
 	const char *why;
 };
@@ -200,8 +200,8 @@ run_tell_delta(ins_ctx *ctx, struct job *job, const json_t *delta)
 	if ((r = wait_room(ctx, run)) != 0)
 		return r;
 	j = json_pack("{s:s, s:I, s:i, s:s, s:i, s:o}", "type", "delta", "seq",
-	    (json_int_t)run->committed - 1, "step", (int)job->step_id, "name", job->name,
-	    "attempt", (int)job->attempt, "delta", json_deep_copy(delta));
+	    (json_int_t)run->committed - 1, "step", (int)job->step_id, "name", job->name, "attempt",
+	    (int)job->attempt, "delta", json_deep_copy(delta));
 	if (j == NULL)
 		return -INS_ENOMEM;
 	bytes = json_dumpb(j, NULL, 0, JSON_COMPACT);
@@ -261,8 +261,8 @@ follow(ins_ctx *ctx, ins_watch *w)
 		w->following = 0;
 		return 0;
 	}
-	r = ins_db(ctx, p->sql.follow,
-	    INS_ARGS(ins_text(w->run->run_id), ins_int(ctx, w->told)), &rows);
+	r = ins_db(
+	    ctx, p->sql.follow, INS_ARGS(ins_text(w->run->run_id), ins_int(ctx, w->told)), &rows);
 	if (r != 0)
 		return r;
 	for (i = 0; i < ins_rows_count(rows); i++) {
@@ -326,8 +326,8 @@ runs_workflows(ins_ctx *ctx, void *self, json_t **ret)
 
 	*ret = json_array();
 	for (i = 0; (wf = ins_service(ctx, p->host, NEED_WORKFLOW, i, NULL)) != NULL; i++)
-		json_array_append_new(*ret,
-		    json_pack("{s:s, s:s}", "name", wf->name, "version", wf->version));
+		json_array_append_new(
+		    *ret, json_pack("{s:s, s:s}", "name", wf->name, "version", wf->version));
 	return 0;
 }
 
@@ -349,8 +349,9 @@ wait_shard(ins_ctx *ctx, struct engine *e, int *ret_shard)
 		int64_t left = (until - ins_mono_us()) / 1000;
 
 		if (left <= 0 || e->stopping)
-			return unavailable(ctx, "no run can be begun now: the database is away, or "
-						"other hosts hold all shards");
+			return unavailable(ctx,
+			    "no run can be begun now: the database is away, or "
+			    "other hosts hold all shards");
 		if (ins_cond_wait(ctx, e->leased, left) == -INS_ECANCELED)
 			return -INS_ECANCELED;
 	}
@@ -402,7 +403,8 @@ wait_started(ins_ctx *ctx, struct run *run)
 
 		if (run->start_error == -INS_EINVAL)
 			return ins_fail(ctx, INS_EINVAL,
-			    "the run could not be recorded: its input holds what the database refuses");
+			    "the run could not be recorded: its input holds what the database "
+			    "refuses");
 		if (run->start_error != 0 || left <= 0 || run->state == RUN_GONE) {
 			run->abandoned = 1;
 			return unavailable(ctx, "the run could not be recorded now");
@@ -430,8 +432,8 @@ runs_start(ins_ctx *ctx, void *self, const char *workflow, const json_t *input,
 		return ins_fail(ctx, INS_ETOOBIG, "the input of a run may have %u bytes at most",
 		    RUNS_INPUT_MAX);
 	if (e->n_live >= (unsigned)p->conf.live)
-		return ins_fail(ctx, INS_ELIMIT, "this host has %u runs under way; try again later",
-		    e->n_live);
+		return ins_fail(
+		    ctx, INS_ELIMIT, "this host has %u runs under way; try again later", e->n_live);
 	if ((r = wait_shard(ctx, e, &shard)) != 0)
 		return r;
 	run = make_run(ctx, e, wf, shard);
@@ -442,10 +444,10 @@ runs_start(ins_ctx *ctx, void *self, const char *workflow, const json_t *input,
 	}
 	*ret_run_id = ins_strndup(ctx, run->run_id, 36);
 	run_insert(run);
-	r = *ret_run_id == NULL ? -INS_ENOMEM
-				: run_record(ctx, run,
-				      run_event_new(EV_RUN_STARTED, -1, 0, NULL,
-					  json_pack("{s:O}", "input", input)));
+	r = *ret_run_id == NULL
+	    ? -INS_ENOMEM
+	    : run_record(ctx, run,
+		  run_event_new(EV_RUN_STARTED, -1, 0, NULL, json_pack("{s:O}", "input", input)));
 	if (r == 0)
 		r = wait_started(ctx, run);
 	else

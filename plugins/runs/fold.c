@@ -88,8 +88,7 @@ fold_code_name(int code)
 {
 	switch (code < 0 ? -code : code) {
 #define INS_X(name, number, status, type, text, retry) \
-	case number:                                   \
-		return text != NULL ? text : "invalid_request";
+	case number: return text != NULL ? text : "invalid_request";
 		INS_ERRORS(INS_X)
 #undef INS_X
 	default: return "internal_error";
@@ -278,12 +277,11 @@ derive_end(const struct fold *f)
 		snprintf(text, sizeof text,
 		    "the run was stopped: its limit of %lld %s is used up (%lld)",
 		    (long long)f->hit_allowed, f->hit, (long long)f->hit_used);
-		data = json_pack("{s:s, s:o}", "status", "failed", "error",
-		    fold_error("budget_exceeded", text));
+		data = json_pack(
+		    "{s:s, s:o}", "status", "failed", "error", fold_error("budget_exceeded", text));
 	} else {
 		data = json_pack("{s:s, s:o}", "status", "failed", "error",
-		    fold_error(
-			"workflow_error", "the workflow stopped without a step or an end"));
+		    fold_error("workflow_error", "the workflow stopped without a step or an end"));
 	}
 	json_object_set_new(data, "usage", usage_json(f));
 	return run_event_new(EV_RUN_ENDED, -1, 0, NULL, data);

@@ -97,8 +97,9 @@ void fold_init(struct fold *, const struct fold_limits *);
 void fold_fini(struct fold *);
 /*
  * Applies an event whose seq is fold->next_seq. wf may be NULL only for events after which nothing
- * is decided. -INS_EINVAL when the event does not fit (a step that is not open, a seq out of order):
- * a damaged log; the fold is then as it was. What the workflow does wrong ends the run instead.
+ * is decided. -INS_EINVAL when the event does not fit (a step that is not open, a seq out of
+ * order): a damaged log; the fold is then as it was. What the workflow does wrong ends the run
+ * instead.
  */
 int fold_apply(struct fold *, ins_ctx *, const ins_workflow *wf, const struct run_event *);
 /* The next event that follows from those applied, or NULL when there is none; the caller gives it a

@@ -94,9 +94,8 @@ command_step(struct fold *f, const json_t *cmd)
 	s = &f->open[f->n_open++];
 	memset(s, 0, sizeof *s);
 	s->id = f->next_step++;
-	s->class = (enum step_class)class;
-	s->max_attempts =
-	    (int32_t)number(cmd, "max_attempts", DEFAULT_ATTEMPTS, FOLD_ATTEMPTS_MAX);
+	s->class = (enum step_class) class;
+	s->max_attempts = (int32_t)number(cmd, "max_attempts", DEFAULT_ATTEMPTS, FOLD_ATTEMPTS_MAX);
 	s->timeout_ms = number(cmd, "timeout_ms", DEFAULT_TIMEOUT_MS, FOLD_TIMEOUT_MAX_MS);
 	snprintf(s->name, sizeof s->name, "%s", name);
 	s->input = input == NULL ? json_object() : json_incref(input);

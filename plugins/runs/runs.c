@@ -63,17 +63,17 @@ init(ins_host *host, const void *conf, void **ret_self)
 	/* Two generations of this plugin in one process are two owners. */
 	ins_uuid7(nonce);
 	snprintf(p->boot_id, sizeof p->boot_id, "%.40s/%s", ins_boot_id(), nonce);
-	p->metric.ready =
-	    ins_gauge(host, "queue_depth", "Steps of runs that are ready and wait for room.");
+	p->metric.ready = ins_gauge(
+	    host, "queue_depth", "Steps of runs that are ready and wait for room.");
 	p->metric.ended = ins_counter(host, "runs_total", "Runs that ended, by status.", "status");
 	p->metric.duration = ins_histogram(
 	    host, "run_duration_seconds", "From RunStarted to RunEnded, by the run's own log.");
-	p->metric.commits =
-	    ins_counter(host, "run_commits_total", "Commit batches of the run engine.", NULL);
-	p->metric.events =
-	    ins_counter(host, "run_events_total", "Events recorded by the run engine.", NULL);
-	p->metric.retries =
-	    ins_counter(host, "run_step_retries_total", "Attempts of steps after the first.", NULL);
+	p->metric.commits = ins_counter(
+	    host, "run_commits_total", "Commit batches of the run engine.", NULL);
+	p->metric.events = ins_counter(
+	    host, "run_events_total", "Events recorded by the run engine.", NULL);
+	p->metric.retries = ins_counter(
+	    host, "run_step_retries_total", "Attempts of steps after the first.", NULL);
 	engine_batch_init(p);
 	engine_lease_init(p);
 	engine_load_init(p);

@@ -1,10 +1,9 @@
 /*
  * runs_http.c: the routes.
  *
- *	POST /v1/runs                {"workflow", "input"}: 202 {"run_id"}; ?wait=true: 200 and the end
- *	GET  /v1/runs                newest first; ?status= &workflow= &limit= &after=<run_id>
- *	GET  /v1/runs/{id}           the run with its events; ?after_seq=
- *	POST /v1/runs/{id}/cancel
+ *	POST /v1/runs                {"workflow", "input"}: 202 {"run_id"}; ?wait=true: 200 and the
+ *end GET  /v1/runs                newest first; ?status= &workflow= &limit= &after=<run_id> GET
+ * /v1/runs/{id}           the run with its events; ?after_seq= POST /v1/runs/{id}/cancel
  *
  * Reads go through the tenant's own role. A run of another tenant does not exist.
  */
@@ -173,8 +172,8 @@ list_runs(ins_ctx *ctx, void *self)
 	data = json_array();
 	for (i = 0; i < found && i < (size_t)n; i++)
 		json_array_append_new(data, run_json(rows, i));
-	return ins_reply_json(
-	    ctx, 200, "{s:s, s:o, s:b}", "object", "list", "data", data, "has_more", found > (size_t)n);
+	return ins_reply_json(ctx, 200, "{s:s, s:o, s:b}", "object", "list", "data", data,
+	    "has_more", found > (size_t)n);
 }
 
 /* Waits for the end, which becomes the answer. */

@@ -1,5 +1,6 @@
 /* engine.h: for the run engine (INS_CAP_ENGINE): statements on the run tables of several tenants at
- * once, and tasks inside a named tenant. Nothing else in the SDK crosses the wall between tenants. */
+ * once, and tasks inside a named tenant. Nothing else in the SDK crosses the wall between tenants.
+ */
 #ifndef INSULA_ENGINE_H
 #define INSULA_ENGINE_H
 
@@ -31,8 +32,7 @@ static inline int
 ins_engine_event(ins_ctx *ctx, const ins_principal *who, const char *event_type, const char *run_id,
     const char *workflow, const char *tier, const json_t *payload, ins_call *ret)
 {
-	return ins_api_->engine->event(
-	    ctx, who, event_type, run_id, workflow, tier, payload, ret);
+	return ins_api_->engine->event(ctx, who, event_type, run_id, workflow, tier, payload, ret);
 }
 
 /* The host's name in leases (stays the same when it restarts) and this start of it (does not). */
