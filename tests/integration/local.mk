@@ -1,1 +1,2 @@
 # tests/integration
+include tests/integration/data.mk

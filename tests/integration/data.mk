@@ -1,0 +1,15 @@
+# Data and tenancy on real servers.
+if HAVE_CHECK
+check_LIBRARIES += tests/lib/libservers.a
+tests_lib_libservers_a_SOURCES = \
+	tests/lib/inloop.c \
+	tests/lib/inloop.h \
+	tests/lib/servers.c \
+	tests/lib/servers.h
+SERVER_LIBS = tests/lib/libservers.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/integration/check_pg
+integration_tests += tests/integration/check_pg
+tests_integration_check_pg_SOURCES = tests/integration/check_pg.c
+tests_integration_check_pg_LDADD = $(SERVER_LIBS)
+endif
