@@ -36,7 +36,7 @@ struct call {
 static int __attribute__((format(printf, 3, 4)))
 upstream_failed(struct call *c, int code, const char *fmt, ...)
 {
-	char before[240], text[200];
+	char before[240], text[300];
 	va_list ap;
 	int r;
 
