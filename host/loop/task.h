@@ -22,6 +22,7 @@
 struct gen;
 struct instance;
 struct http_req;
+struct route_match;
 
 struct ins_ctx {
 	uint32_t magic;
@@ -41,6 +42,8 @@ struct ins_ctx {
 	struct gen *gen;
 	struct instance *inst; /* whose code it is */
 	struct http_req *http; /* NULL unless a request; stays valid until the task ends */
+	const struct route_match *params; /* of the request's route; arena */
+	int background; /* counted on inst: it does not keep a generation by itself */
 
 	/* first failure */
 	int err_code;                                             /* INS_E*, 0 = none */

@@ -1,0 +1,662 @@
+/*
+ * server.c: start order, reload, drain and stop of a whole host. Control thread.
+ *
+ * Up: state directory, loops, data, the first generation, listeners; each needs what stands before
+ * it. Down is the reverse: not ready any more, no new connections, answers in flight end, the
+ * plugins drain, data, loops. The drain is bounded by limits.drain; what is left then is cancelled,
+ * and 5 s later the host goes without it and says what it was.
+ */
+#include "plugin/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "child/child.h"
+#include "data/bus.h"
+#include "data/pg.h"
+#include "net/fetch.h"
+#include "net/http.h"
+#include "net/tls.h"
+#include "plugin/admin.h"
+#include "plugin/api.h"
+#include "plugin/request.h"
+#include "tenant/tenant.h"
+
+#define DRAIN_POLL_MS 10
+#define DRAIN_CUT_MS 5000 /* after the cancellation of what was left */
+#define OLD_POLL_MS 1000  /* how often replaced generations are looked at */
+
+static struct {
+	struct server_opts opts;
+	struct conf *conf;     /* of the last load */
+	struct conf_doc extra; /* plugins enabled by hand */
+	json_t *disabled;      /* plugins disabled by hand */
+	char dir[4096], admin[4096];
+	int lock_fd;
+	struct tls_conf *tls[CONF_LISTEN_MAX];
+	struct http_listener *listeners[CONF_LISTEN_MAX], *admin_listener;
+	uv_signal_t signals[3];
+	uv_timer_t drain_timer, old_timer;
+	int64_t drain_began_us;
+	int draining, cut, closed, migrations_checked;
+} sv;
+
+static int server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int
+server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, CONF_ERR_MAX, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+unsigned
+server_port(size_t i)
+{
+	return sv.listeners[i] == NULL ? 0 : http_listener_port(sv.listeners[i]);
+}
+
+const char *
+server_admin_socket(void)
+{
+	return sv.admin;
+}
+
+const char *
+server_state_dir(void)
+{
+	return sv.dir;
+}
+
+void
+server_default_state_dir(char ret[4096])
+{
+	const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"),
+		   *home = getenv("HOME");
+
+	if (given != NULL && *given == '/')
+		snprintf(ret, 4096, "%.*s", (int)strcspn(given, ":"), given);
+	else if (geteuid() == 0)
+		snprintf(ret, 4096, "/var/lib/insula");
+	else if (xdg != NULL && *xdg == '/')
+		snprintf(ret, 4096, "%s/insula/serve", xdg);
+	else
+		snprintf(ret, 4096, "%s/.local/state/insula/serve", home != NULL ? home : "/tmp");
+}
+
+int
+server_mkdir(const char *path, char err[CONF_ERR_MAX])
+{
+	char *z = base_strdup(path), *p;
+	int ret = 0;
+
+	for (p = z + 1; ret == 0; p++) {
+		if (*p != '/' && *p != '\0')
+			continue;
+		char c = *p;
+		*p = '\0';
+		if (mkdir(z, 0700) != 0 && errno != EEXIST && errno != EISDIR)
+			ret = server_fail(err, "%s: %s", z, strerror(errno));
+		*p = c;
+		if (c == '\0')
+			break;
+	}
+	free(z);
+	return ret;
+}
+
+/* One host per state directory: a second would remove the images that the first has staged. */
+static int
+server_lock(char err[CONF_ERR_MAX])
+{
+	char why[256], *path;
+
+	if (sv.conf->state_dir != NULL)
+		snprintf(sv.dir, sizeof sv.dir, "%s", sv.conf->state_dir);
+	else
+		server_default_state_dir(sv.dir);
+	if (server_mkdir(sv.dir, err) != 0)
+		return -1;
+	path = base_printf("%s/lock", sv.dir);
+	sv.lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	free(path);
+	if (sv.lock_fd < 0)
+		return server_fail(err, "%.300s/lock: %s", sv.dir, strerror(errno));
+	if (flock(sv.lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return server_fail(err,
+		    "another host uses the state directory %.300s (set state_dir to run two)",
+		    sv.dir);
+	if (stage_init(sv.dir, why) != 0)
+		return server_fail(err, "%s", why);
+	return 0;
+}
+
+static int
+server_load(struct conf **ret, char err[CONF_ERR_MAX])
+{
+	struct conf_doc doc, extra;
+
+	if (sv.opts.load(sv.opts.arg, &doc, err) != 0)
+		return -1;
+	if (sv.extra.root != NULL) {
+		extra.root = json_deep_copy(sv.extra.root);
+		extra.marks = json_deep_copy(sv.extra.marks);
+		extra.env = json_object();
+		conf_doc_merge(&doc, &extra);
+	}
+	*ret = conf_new(&doc, err);
+	return *ret == NULL ? -1 : 0;
+}
+
+/* The generation builder asks this before it makes instances. */
+static int
+server_migrated(const struct migrate_set *sets, size_t n, char err[CONF_ERR_MAX])
+{
+	struct migrate_set all[CONF_PLUGINS_MAX + 1];
+	char why[512];
+	size_t k = 0;
+	int r;
+
+	if (sv.conf->pg_url == NULL)
+		return server_fail(err, "%s keeps tables, and data.pg.url is not set",
+		    n > 0 ? sets[0].area : "the host");
+	if (!sv.migrations_checked) {
+		all[k].area = "host";
+		all[k++].schema = migrate_host_schema;
+	}
+	memcpy(all + k, sets, n * sizeof *sets);
+	k += n;
+	r = sv.opts.migrate && !sv.migrations_checked
+	    ? migrate_run(sv.conf->pg_url, all, k, 0, NULL, why)
+	    : migrate_check(sv.conf->pg_url, all, k, why);
+	if (r < 0)
+		return server_fail(err, "%.480s", why);
+	if (r > 0)
+		return server_fail(err, "%.420s; run `insula migrate` first", why);
+	sv.migrations_checked = 1;
+	return 0;
+}
+
+static const struct gen_hooks server_hooks = { server_routes, server_migrated };
+
+static void
+server_loop_start(struct ins_loop *loop, void *arg)
+{
+	if (sv.conf->pg_url != NULL)
+		pg_loop_start(loop);
+	fetch_loop_start(loop);
+	if (sv.conf->pg_url != NULL && loop->index == 0)
+		outbox_start(loop);
+}
+
+static void
+server_loop_stop(struct ins_loop *loop, void *arg)
+{
+	if (sv.conf->pg_url != NULL && loop->index == 0)
+		outbox_stop(loop);
+	child_loop_stop(loop);
+	fetch_loop_stop(loop);
+	if (sv.conf->pg_url != NULL)
+		pg_loop_stop(loop);
+}
+
+static int
+server_listen(char err[CONF_ERR_MAX])
+{
+	struct http_limits limits = http_limits_default;
+	const struct conf *c = sv.conf;
+	char why[256];
+	size_t i;
+
+	limits.body_max = c->body_max;
+	limits.conn_bytes_max = c->conn_bytes_max;
+	limits.tasks_per_conn_max = (unsigned)c->tasks_per_conn_max;
+	for (i = 0; i < c->n_listen; i++) {
+		char path[32];
+
+		snprintf(path, sizeof path, "listen[%zu]", i);
+		if (c->listen[i].certificate != NULL) {
+			sv.tls[i] = tls_load(c->listen[i].certificate, c->listen[i].key, why);
+			if (sv.tls[i] == NULL)
+				return conf_error(&c->doc, path, err, "%s", why);
+		}
+		sv.listeners[i] = http_listen(
+		    c->listen[i].address, &limits, sv.tls[i], request_entry, NULL, why);
+		if (sv.listeners[i] == NULL)
+			return conf_error(&c->doc, path, err, "%s", why);
+	}
+	if (c->admin_socket != NULL)
+		snprintf(sv.admin, sizeof sv.admin, "%s", c->admin_socket);
+	else
+		snprintf(sv.admin, sizeof sv.admin, "%.4000s/admin.sock", sv.dir);
+	sv.admin_listener = http_listen_unix(
+	    sv.admin, &http_limits_default, admin_entry, NULL, why);
+	if (sv.admin_listener == NULL)
+		return server_fail(err, "%.250s (admin.socket sets another path)", why);
+	return 0;
+}
+
+static void server_begin_drain(void);
+
+static void
+server_signal(uv_signal_t *h, int signum)
+{
+	char err[CONF_ERR_MAX], note[256];
+
+	if (signum != SIGHUP) {
+		log_msg(INS_LOG_INFO, "host.signal", "%s: draining", strsignal(signum));
+		server_begin_drain();
+	} else if (sv.draining) {
+		log_msg(INS_LOG_INFO, "host.signal", "Hangup: ignored while draining");
+	} else if (server_reload(NULL, err, note) == 0 && note[0] != '\0') {
+		log_msg(INS_LOG_WARN, "host.needs_restart", "%s", note);
+	}
+}
+
+static void
+server_old_timer(uv_timer_t *t)
+{
+	if (gen_live() > 1)
+		gen_cancel_old(sv.conf->drain_ms * 1000, 0);
+}
+
+static void
+server_timers(void)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	uv_loop_t *uv = &loop_get(LOOP_CONTROL)->uv;
+	size_t i;
+
+	uv_timer_init(uv, &sv.drain_timer);
+	uv_timer_init(uv, &sv.old_timer);
+	uv_timer_start(&sv.old_timer, server_old_timer, OLD_POLL_MS, OLD_POLL_MS);
+	uv_unref((uv_handle_t *)&sv.old_timer);
+	for (i = 0; sv.opts.signals && i < NELEM(numbers); i++) {
+		uv_signal_init(uv, &sv.signals[i]);
+		uv_signal_start(&sv.signals[i], server_signal, numbers[i]);
+	}
+}
+
+static double
+server_metric_gens(void *arg)
+{
+	return gen_live();
+}
+
+static double
+server_metric_images(void *arg)
+{
+	return (double)(stage_opened() - stage_closed());
+}
+
+static double
+server_metric_leaked(void *arg)
+{
+	return (double)stage_leaked();
+}
+
+static double
+server_metric_active(void *arg)
+{
+	return request_active();
+}
+
+/* Takes down what server_start brought up, in reverse; what was not is NULL. */
+static void
+server_stop(void)
+{
+	uv_loop_t *uv = &loop_get(LOOP_CONTROL)->uv;
+	size_t i;
+
+	for (i = 0; i < CONF_LISTEN_MAX; i++) {
+		if (sv.listeners[i] != NULL)
+			http_close(sv.listeners[i]);
+		if (sv.tls[i] != NULL)
+			tls_free(sv.tls[i]);
+	}
+	if (sv.admin_listener != NULL)
+		http_close(sv.admin_listener);
+	bus_fini();
+	loop_call_all(server_loop_stop, NULL);
+	uv_close((uv_handle_t *)&sv.drain_timer, NULL);
+	uv_close((uv_handle_t *)&sv.old_timer, NULL);
+	for (i = 0; sv.opts.signals && i < NELEM(sv.signals); i++)
+		uv_close((uv_handle_t *)&sv.signals[i], NULL);
+	uv_run(uv, UV_RUN_NOWAIT);
+	loop_stop_all();
+	gen_fini();
+	metric_func("insula_generations", "", NULL, NULL);
+	metric_func("insula_plugin_images", "", NULL, NULL);
+	metric_func("insula_plugin_images_leaked", "", NULL, NULL);
+	metric_func("http_requests_active", "", NULL, NULL);
+	stage_fini();
+	if (sv.lock_fd >= 0)
+		close(sv.lock_fd);
+	json_decref(sv.disabled);
+	if (sv.extra.root != NULL)
+		conf_doc_fini(&sv.extra);
+	conf_unref(sv.conf);
+	memset(&sv, 0, sizeof sv);
+}
+
+int
+server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
+{
+	memset(&sv, 0, sizeof sv);
+	sv.opts = *opts;
+	sv.lock_fd = -1;
+	sv.disabled = json_object();
+	if (server_load(&sv.conf, err) != 0)
+		return -1;
+	if (server_lock(err) != 0) {
+		if (sv.lock_fd >= 0)
+			close(sv.lock_fd);
+		conf_unref(sv.conf);
+		json_decref(sv.disabled);
+		return -1;
+	}
+	log_level_set(sv.conf->log_level);
+	server_health_init(sv.conf);
+	server_health_state(SERVER_STARTING);
+	loop_init((unsigned)sv.conf->loops);
+	plugin_init();
+	gen_init(&server_hooks);
+	request_init();
+	request_access_log(sv.conf->access_log);
+	api_engine_init();
+	fetch_init();
+	if (sv.conf->pg_url != NULL) {
+		pg_init(sv.conf->pg_url);
+		tenant_lookup_init();
+	}
+	metric_func("insula_generations", "generations alive", server_metric_gens, NULL);
+	metric_func("insula_plugin_images", "plugin images mapped", server_metric_images, NULL);
+	metric_func("insula_plugin_images_leaked", "plugin images kept mapped on purpose",
+	    server_metric_leaked, NULL);
+	metric_func("http_requests_active", "requests under way", server_metric_active, NULL);
+	loop_start();
+	if (sv.conf->nats_url != NULL)
+		bus_init(sv.conf->nats_url);
+	loop_call_all(server_loop_start, NULL);
+	server_timers();
+	if (gen_apply(sv.conf, NULL, sv.disabled, err) != 0 || server_listen(err) != 0) {
+		if (gen_newest() != NULL) {
+			server_begin_drain();
+			uv_run(&loop_get(LOOP_CONTROL)->uv, UV_RUN_DEFAULT);
+		}
+		server_stop();
+		return -1;
+	}
+	server_health_state(SERVER_SERVING);
+	return 0;
+}
+
+/* ---- reload ---- */
+
+/* What only a restart can change. */
+static void
+server_note(const struct conf *a, const struct conf *b, char note[256])
+{
+	static const char *const keys[] = { "listen", "admin", "loops", "data", "state_dir", "log",
+		"access_log", "metrics", "limits" };
+	size_t i, n = 0;
+
+	note[0] = '\0';
+	for (i = 0; i < NELEM(keys); i++) {
+		const json_t *x = json_object_get(a->doc.root, keys[i]);
+		const json_t *y = json_object_get(b->doc.root, keys[i]);
+
+		if (x != y && !json_equal(x, y) && n < 200)
+			n += (size_t)snprintf(note + n, 256 - n, "%s%s",
+			    n != 0 ? ", " : "changed and waiting for a restart: ", keys[i]);
+	}
+}
+
+int
+server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
+{
+	struct conf *next, *old = sv.conf;
+	size_t i;
+
+	ret_note[0] = '\0';
+	if (sv.draining)
+		return server_fail(err, "the host is draining");
+	if (name != NULL) {
+		for (i = 0; i < old->n_plugins && strcmp(old->plugins[i].name, name) != 0; i++)
+			;
+		if (i == old->n_plugins)
+			return server_fail(
+			    err, "there is no plugin %.64s in the configuration", name);
+		return gen_apply(old, name, sv.disabled, err);
+	}
+	if (server_load(&next, err) != 0) {
+		log_event(INS_LOG_ERROR, "generation.refused", json_pack("{s:s}", "why", err));
+		return -1;
+	}
+	sv.conf = next;
+	if (gen_apply(next, NULL, sv.disabled, err) != 0) {
+		sv.conf = old;
+		conf_unref(next);
+		return -1;
+	}
+	server_note(old, next, ret_note);
+	conf_unref(old);
+	return 0;
+}
+
+/* Adds a plugin that the configuration does not name, without options. */
+static void
+server_extra(const char *name)
+{
+	char path[CONF_PATH_MAX];
+
+	if (sv.extra.root == NULL) {
+		sv.extra.root = json_pack("{s:{}}", "plugins");
+		sv.extra.marks = json_object();
+		sv.extra.env = json_object();
+	}
+	snprintf(path, sizeof path, "plugins.%.64s", name);
+	json_object_set_new(json_object_get(sv.extra.root, "plugins"), name, json_object());
+	json_object_set_new(sv.extra.marks, path, json_string("insula plugin enable"));
+}
+
+int
+server_enable(const char *name, int enabled, char err[CONF_ERR_MAX])
+{
+	json_t *was = json_deep_copy(sv.disabled);
+	char note[256];
+	size_t i;
+	int known = 0, added = 0, ret;
+
+	for (i = 0; i < sv.conf->n_plugins; i++)
+		known |= strcmp(sv.conf->plugins[i].name, name) == 0;
+	if (!known && !enabled) {
+		json_decref(was);
+		return server_fail(err, "there is no plugin %.64s in the configuration", name);
+	}
+	if (enabled)
+		json_object_del(sv.disabled, name);
+	else
+		json_object_set_new(sv.disabled, name, json_true());
+	if (!known) {
+		server_extra(name);
+		added = 1;
+	}
+	ret = added ? server_reload(NULL, err, note) : server_reload(name, err, note);
+	if (ret != 0) {
+		json_decref(sv.disabled);
+		sv.disabled = was;
+		if (added)
+			json_object_del(json_object_get(sv.extra.root, "plugins"), name);
+		return -1;
+	}
+	json_decref(was);
+	return 0;
+}
+
+static json_t *
+server_plugin(const struct instance *inst)
+{
+	const struct svc_offer *o;
+	json_t *provides = json_array();
+	char caps[128];
+
+	for (o = inst->offers; o != NULL; o = o->next)
+		json_array_append_new(provides, json_sprintf("%s %s", o->iface, o->name));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s#, s:s, s:o, s:I, s:I}", "name", inst->name,
+	    "state", "serving", "version", inst->image->desc.version, "summary",
+	    inst->image->desc.summary, "sha256", inst->image->sha256, 12, "caps",
+	    conf_cap_names(inst->image->desc.caps & inst->image->grant, caps), "provides", provides,
+	    "routes", (json_int_t)inst->n_routes, "images", (json_int_t)stage_images(inst->name));
+}
+
+json_t *
+server_plugins(void)
+{
+	const struct gen *g = gen_newest();
+	json_t *list = json_array(), *why;
+	size_t i, k;
+
+	for (i = 0; i < sv.conf->n_plugins; i++) {
+		const char *name = sv.conf->plugins[i].name;
+
+		for (k = 0; k < g->n_members && strcmp(g->members[k].inst->name, name) != 0; k++)
+			;
+		why = json_object_get(g->skipped, name);
+		if (k < g->n_members)
+			json_array_append_new(list, server_plugin(g->members[k].inst));
+		else
+			json_array_append_new(list,
+			    json_pack("{s:s, s:s, s:s*}", "name", name, "state",
+				why != NULL ? "skipped" : "disabled", "why",
+				json_string_value(why)));
+	}
+	return json_pack("{s:I, s:o, s:o}", "generation", (json_int_t)g->id, "plugins", list,
+	    "lifetimes", gen_report());
+}
+
+/* ---- drain and stop ---- */
+
+static int
+server_idle(void)
+{
+	return http_connections() == 0 && request_active() == 0;
+}
+
+static void
+server_drain_step(uv_timer_t *t)
+{
+	int64_t ms = (base_mono_us() - sv.drain_began_us) / 1000, limit = sv.conf->drain_ms;
+	json_t *left;
+
+	if (!sv.closed && (server_idle() || ms >= limit || sv.cut)) {
+		if (ms >= limit)
+			log_msg(INS_LOG_WARN, "host.drain_late",
+			    "%u requests are cut after %lld ms", request_active(), (long long)ms);
+		gen_close();
+		sv.closed = 1;
+		sv.drain_began_us = base_mono_us();
+		if (!server_idle())
+			gen_cancel_old(-1, 1);
+		return;
+	}
+	if (!sv.closed)
+		return;
+	if (gen_live() == 1 && plugin_instances() == 0) {
+		uv_stop(t->loop);
+	} else if (ms >= DRAIN_CUT_MS) {
+		left = gen_report();
+		log_event(INS_LOG_ERROR, "host.drain_incomplete", left);
+		uv_stop(t->loop);
+	} else {
+		gen_cancel_old(-1, 1);
+	}
+}
+
+static void
+server_begin_drain(void)
+{
+	size_t i;
+
+	if (sv.draining) {
+		sv.cut = 1;
+		return;
+	}
+	sv.draining = 1;
+	sv.drain_began_us = base_mono_us();
+	server_health_state(SERVER_DRAINING);
+	for (i = 0; i < CONF_LISTEN_MAX; i++)
+		if (sv.listeners[i] != NULL)
+			http_drain(sv.listeners[i]);
+	if (sv.admin_listener != NULL)
+		http_drain(sv.admin_listener);
+	uv_timer_start(&sv.drain_timer, server_drain_step, 0, DRAIN_POLL_MS);
+}
+
+static void
+server_quit_here(struct ins_loop *control, void *arg)
+{
+	server_begin_drain();
+}
+
+void
+server_quit(void)
+{
+	loop_post(loop_get(LOOP_CONTROL), server_quit_here, NULL);
+}
+
+void
+server_run(void)
+{
+	uv_run(&loop_get(LOOP_CONTROL)->uv, UV_RUN_DEFAULT);
+	log_msg(INS_LOG_INFO, "host.stopped", "drained");
+	server_stop();
+}
+
+int
+server_migrate(struct conf *conf, int dry, FILE *progress, char err[CONF_ERR_MAX])
+{
+	struct migrate_set sets[CONF_PLUGINS_MAX + 1];
+	struct image *images[CONF_PLUGINS_MAX];
+	size_t i, n = 0, n_images = 0;
+	char dir[] = "/tmp/insula-migrate.XXXXXX", why[512];
+	int ret = 0;
+
+	if (conf->pg_url == NULL)
+		return server_fail(err, "data.pg.url is not set: there is no database to migrate");
+	if (mkdtemp(dir) == NULL || stage_init(dir, why) != 0)
+		return server_fail(err, "%s: %s", dir, strerror(errno));
+	sets[n].area = "host";
+	sets[n++].schema = migrate_host_schema;
+	for (i = 0; ret == 0 && i < conf->n_plugins; i++) {
+		struct image *im = plugin_stage(conf, &conf->plugins[i], err);
+
+		if (im == NULL && conf->plugins[i].required) {
+			ret = -1;
+		} else if (im != NULL) {
+			images[n_images++] = im;
+			if (im->desc.schema != NULL) {
+				sets[n].area = im->name;
+				sets[n++].schema = im->desc.schema;
+			}
+		}
+	}
+	if (ret == 0 && migrate_run(conf->pg_url, sets, n, dry, progress, why) != 0)
+		ret = server_fail(err, "%.500s", why);
+	while (n_images > 0)
+		stage_close(images[--n_images]);
+	stage_fini();
+	rmdir(dir);
+	return ret;
+}
