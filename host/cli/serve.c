@@ -1,0 +1,113 @@
+/* serve.c: `insula serve` and `insula check`. */
+#include <getopt.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "cli/cli.h"
+#include "loop/loop.h"
+#include "plugin/server.h"
+#include "plugin/trace.h"
+#include "tenant/tenant.h"
+#include "watch.h"
+
+static const char serve_usage[] =
+    "usage: insula serve [--config FILE] [--no-watch]\n"
+    "\n"
+    "Runs the host in the foreground until SIGTERM or SIGINT, which let work in flight end first.\n"
+    "SIGHUP reads the configuration again and reloads every plugin whose file changed.\n"
+    "\n"
+    "  --config FILE  the configuration (default: " CLI_CONFIG_DEFAULT ")\n"
+    "  --no-watch     without the parent process that starts a crashed host again\n";
+
+static int
+serve_host(void *arg)
+{
+	struct server_opts opts = { .load = cli_load, .arg = arg, .signals = 1 };
+	char err[CONF_ERR_MAX];
+	struct conf_doc doc;
+	struct conf *conf;
+
+	/* The form of the log is the one thing to know before anything may be logged. */
+	if (cli_load(arg, &doc, err) != 0 || (conf = conf_new(&doc, err)) == NULL)
+		return cli_fail(1, "%s", err);
+	log_init(STDERR_FILENO, conf->log_level, conf->log_text);
+	conf_unref(conf);
+	watch_child_init();
+	if (server_start(&opts, err) != 0)
+		return cli_fail(1, "%s", err);
+	log_event(INS_LOG_INFO, "host.serving",
+	    json_pack("{s:i, s:s, s:i}", "port", (int)server_port(0), "admin",
+		server_admin_socket(), "loops", (int)loop_count()));
+	server_run();
+	return 0;
+}
+
+int
+cli_serve(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "no-watch", no_argument, NULL, 'n' }, { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
+	const char *config = CLI_CONFIG_DEFAULT;
+	int c, watch = 1;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
+		switch (c) {
+		case 'c': config = optarg; break;
+		case 'n': watch = 0; break;
+		default: return cli_usage(serve_usage, c != 'h');
+		}
+	if (optind != argc)
+		return cli_usage(serve_usage, 1);
+	if (watch)
+		return watch_run(serve_host, (void *)(uintptr_t)config);
+	return serve_host((void *)(uintptr_t)config);
+}
+
+static const char check_usage[] = "usage: insula check [FILE]\n"
+				  "\n"
+				  "Reads a configuration (default: " CLI_CONFIG_DEFAULT
+				  ") and loads its plugins as far as their\n"
+				  "init, without a port, a database or an event bus. Says what is "
+				  "wrong with file, line and key.\n";
+
+int
+cli_check(int argc, char **argv)
+{
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
+	static const struct gen_hooks hooks = { server_routes, NULL };
+	char err[CONF_ERR_MAX], dir[] = "/tmp/insula-check.XXXXXX", why[256];
+	struct conf_doc doc;
+	struct conf *conf;
+	const char *file;
+	int ret;
+
+	if (getopt_long(argc, argv, "h", options, NULL) != -1)
+		return cli_usage(check_usage, argc != 2 || strstr(argv[1], "-h") == NULL);
+	if (argc - optind > 1)
+		return cli_usage(check_usage, 1);
+	file = optind < argc ? argv[optind] : CLI_CONFIG_DEFAULT;
+	log_init(STDERR_FILENO, INS_LOG_WARN, 1);
+	if (cli_load((void *)(uintptr_t)file, &doc, err) != 0 ||
+	    (conf = conf_new(&doc, err)) == NULL)
+		return cli_fail(1, "%s", err);
+	if (mkdtemp(dir) == NULL || stage_init(dir, why) != 0) {
+		conf_unref(conf);
+		return cli_fail(1, "%s: cannot be made", dir);
+	}
+	loop_init((unsigned)conf->loops);
+	plugin_init();
+	gen_init(&hooks);
+	ret = gen_check(conf, err);
+	if (ret == 0)
+		printf("%s: good, %zu plugins\n", file, conf->n_plugins);
+	else
+		cli_fail(1, "%s", err);
+	loop_stop_all();
+	stage_fini();
+	rmdir(dir);
+	conf_unref(conf);
+	return ret == 0 ? 0 : 1;
+}
