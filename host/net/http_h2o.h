@@ -17,6 +17,7 @@
 #include <poll.h>
 
 #include "base/base.h"
+#include "loop/timer.h"
 #include "net/http.h"
 #include "net/http_guard.h"
 #include "net/sock.h"
@@ -124,6 +125,10 @@ struct http_impl {
 	unsigned n_headers;
 	struct ins_ctx *waiter; /* in http_write() */
 	struct guard_stall stall;
+	struct timer beat; /* http_heartbeat() */
+	int64_t beat_ms, written_us;
+	size_t beat_n;
+	char beat_bytes[HTTP_HEARTBEAT_MAX];
 };
 enum { HTTP_END = 1, HTTP_CUT = 2 };
 

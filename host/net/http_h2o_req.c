@@ -60,6 +60,7 @@ http_on_pool_freed(void *arg)
 	r->h2o = NULL;
 	r->pub.gone = 1;
 	r->sending = 0;
+	timer_stop(r->pub.loop, &r->beat);
 	if (!r->complete) {
 		if (r->pub.http_major == 2 &&
 		    guard_window_hit(&c->resets, http_worker_now(c->worker),
@@ -368,6 +369,7 @@ http_flush(struct http_impl *r)
 
 	if (r->h2o == NULL || r->sending || r->final || (r->out.n == 0 && r->ending == 0))
 		return;
+	r->written_us = base_mono_us();
 	r->sending = 1;
 	if (r->ending == HTTP_CUT) {
 		http_impl_abort(r);
@@ -510,7 +512,43 @@ http_stream_end(struct http_req *req, int cut)
 	if (!req->streaming || r->ending != 0)
 		return;
 	r->ending = cut ? HTTP_CUT : HTTP_END;
+	timer_stop(req->loop, &r->beat);
 	http_flush(r);
+}
+
+static void
+http_on_beat(struct timer *t)
+{
+	struct http_impl *r = CONTAINER_OF(t, struct http_impl, beat);
+	int64_t silent_ms = (base_mono_us() - r->written_us) / 1000;
+
+	CHECK_OBJ(&r->pub, HTTP_REQ_MAGIC);
+	if (silent_ms >= r->beat_ms && !r->sending && r->out.n == 0) {
+		str_add(&r->out, r->beat_bytes, r->beat_n);
+		r->pub.bytes_sent += (int64_t)r->beat_n;
+		http_flush(r);
+	}
+	silent_ms = (base_mono_us() - r->written_us) / 1000;
+	timer_start(r->pub.loop, t, silent_ms < r->beat_ms ? r->beat_ms - silent_ms : r->beat_ms,
+	    http_on_beat);
+}
+
+int
+http_heartbeat(struct http_req *req, int64_t ms, const char *p, size_t n)
+{
+	struct http_impl *r = http_impl_of(req);
+
+	if (req->gone)
+		return -INS_ECANCELED;
+	if (!req->streaming || r->ending != 0 || ms <= 0 || n == 0 || n > HTTP_HEARTBEAT_MAX)
+		return -INS_EINVAL;
+	if (r->head_only)
+		return 0;
+	memcpy(r->beat_bytes, p, n);
+	r->beat_n = n;
+	r->beat_ms = ms;
+	timer_start(req->loop, &r->beat, ms, http_on_beat);
+	return 0;
 }
 
 /* ---- errors that h2o makes itself, in the shape of ours ---- */

@@ -1,5 +1,6 @@
 host_libhost_a_SOURCES += \
-	host/net/fetch.h \
+	host/net/fetch.c host/net/fetch.h host/net/fetch_int.h \
+	host/net/fetch_addr.c host/net/fetch_loop.c \
 	host/net/http.c host/net/http.h \
 	host/net/http_guard.c host/net/http_guard.h \
 	host/net/http_h2o.c host/net/http_h2o.h \
