@@ -23,3 +23,4 @@ tests_fuzz_fuzz_answer_CFLAGS = $(AM_CFLAGS)
 tests_fuzz_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_answer_LDADD = $(JANSSON_LIBS)
 endif
+include tests/fuzz/knowledge.mk
