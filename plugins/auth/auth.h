@@ -73,7 +73,8 @@ struct look {
 	ins_ctx *ctx;
 	struct auth *auth;
 	struct auth_loop *loop;
-	ins_str credential; /* in the request, which outlives the look */
+	ins_str credential; /* in the request until auth_hold(), then in the task's arena */
+	int held;
 	unsigned char digest[CACHE_KEY_LEN];
 };
 
@@ -88,6 +89,10 @@ INS_AWAITS
 int auth_known_token(struct look *, const struct accepted *);
 INS_AWAITS
 int auth_new_token(struct look *);
+
+/* Copies the credential (NUL-terminated) for use across awaits: the header goes when the client
+ * leaves. 0 or -INS_ENOMEM. */
+int auth_hold(struct look *);
 
 /* Fails the task; _for_now also remembers it, so that what is sent again and again costs no second
  * look. */

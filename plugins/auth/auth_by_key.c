@@ -61,6 +61,9 @@ auth_new_key(struct look *look)
 	ins_key_row row;
 	int r;
 
+	r = auth_hold(look);
+	if (r != 0)
+		return r;
 	if (!apikey_parse(look->credential.p, look->credential.n, &key))
 		return auth_refuse(look, &auth_wrong_key);
 	a = cache_get(look->loop->accepted, look->digest);

@@ -88,7 +88,9 @@ auth_known_token(struct look *look, const struct accepted *a)
 	if (t != NULL && auth_is_fresh(look->auth, &t->fresh))
 		return answer(look, a, t, "cached");
 	memcpy(tenant_id, a->tenant_id, sizeof tenant_id);
-	r = ask_tenant(look, key, tenant_id);
+	r = auth_hold(look);
+	if (r == 0)
+		r = ask_tenant(look, key, tenant_id);
 	if (r != 0)
 		return r;
 	a = cache_get(look->loop->accepted, look->digest);
@@ -104,15 +106,13 @@ verify(struct look *look, struct jwt_identity *ret)
 	enum jwt_verdict verdict;
 	struct jwt_head head;
 	json_t *claims;
-	char *token;
 
 	verdict = jwt_parse(look->credential.p, look->credential.n, &head, &claims);
 	if (verdict != JWT_OK)
 		return verdict;
 	key = keys_find(&look->auth->keys, head.kid);
-	token = ins_strndup(look->ctx, look->credential.p, look->credential.n);
-	if (key == NULL || key->algorithm != head.algorithm || token == NULL ||
-	    !keys_verify(key, token))
+	if (key == NULL || key->algorithm != head.algorithm ||
+	    !keys_verify(key, look->credential.p))
 		verdict = JWT_UNVERIFIED;
 	else
 		verdict = jwt_check(claims, &key->rules, ins_now_us() / 1000000, ret);
@@ -150,6 +150,9 @@ auth_new_token(struct look *look)
 	/* Without dots it was never meant as a token: another service's key, most likely. */
 	if (look->auth->keys.n == 0 || memchr(look->credential.p, '.', look->credential.n) == NULL)
 		return auth_refuse(look, &auth_wrong_key);
+	r = auth_hold(look);
+	if (r != 0)
+		return r;
 	verdict = verify(look, &id);
 	if (verdict != JWT_OK) {
 		why.text = jwt_text(verdict);

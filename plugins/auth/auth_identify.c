@@ -89,6 +89,21 @@ digest_of(struct auth_loop *l, ins_str text, unsigned char out[CACHE_KEY_LEN])
 }
 
 int
+auth_hold(struct look *look)
+{
+	char *copy;
+
+	if (look->held)
+		return 0;
+	copy = ins_strndup(look->ctx, look->credential.p, look->credential.n);
+	if (copy == NULL)
+		return ins_fail(look->ctx, INS_ENOMEM, "out of memory");
+	look->credential.p = copy;
+	look->held = 1;
+	return 0;
+}
+
+int
 auth_refuse(struct look *look, const struct refusal *why)
 {
 	ins_add(look->auth->requests, why->result, 1);
