@@ -24,6 +24,7 @@ tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz_answer.c $(model_openai_pure)
 tests_fuzz_fuzz_answer_CFLAGS = $(AM_CFLAGS)
 tests_fuzz_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_answer_LDADD = $(JANSSON_LIBS)
+endif
 # plugins/openai
 EXTRA_DIST += tests/fuzz/corpus/chat
 if FUZZ
