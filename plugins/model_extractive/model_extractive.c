@@ -281,11 +281,18 @@ generate(ins_ctx *ctx, void *arg, const json_t *in, const ins_sink *sink, json_t
 	return r;
 }
 
+static void
+fini(void *arg)
+{
+	json_decref(((struct self *)arg)->models);
+}
+
 static int
 init(ins_host *host, const void *conf, void **ret_self)
 {
 	struct self *self = ins_new(host, sizeof *self);
 	ins_model *vt = ins_new(host, sizeof *vt);
+	int r;
 
 	self->host = host;
 	self->conf = *(const struct conf *)conf;
@@ -302,13 +309,9 @@ init(ins_host *host, const void *conf, void **ret_self)
 	vt->self = self;
 	vt->models = models;
 	vt->generate = generate;
-	return ins_provide(host, INS_MODEL_IFACE, MODEL_ID, vt);
-}
-
-static void
-fini(void *arg)
-{
-	json_decref(((struct self *)arg)->models);
+	if ((r = ins_provide(host, INS_MODEL_IFACE, MODEL_ID, vt)) != 0)
+		fini(self); /* the host calls fini after an init that succeeded, and only then */
+	return r;
 }
 
 static const ins_option options[] = {
