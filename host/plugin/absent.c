@@ -3,8 +3,6 @@
 #include "child/child.h"
 #include "data/bus.h"
 #include "data/devstack.h"
-#include "net/fetch.h"
-#include "net/http.h"
 
 #define WEAK __attribute__((weak))
 
@@ -58,45 +56,4 @@ WEAK int
 bus_dlq_redrive(const char *u, const char *i)
 {
 	return 1;
-}
-WEAK void
-fetch_init(void)
-{
-}
-WEAK void
-fetch_loop_start(struct ins_loop *l)
-{
-}
-WEAK void
-fetch_loop_stop(struct ins_loop *l)
-{
-}
-WEAK int
-fetch_open(struct ins_ctx *c, const ins_fetch_request *q, struct ins_fetch **r)
-{
-	return task_fail(c, INS_EUNAVAILABLE, "no fetch");
-}
-WEAK int
-fetch_status(const struct ins_fetch *f)
-{
-	return 0;
-}
-WEAK ins_str
-fetch_header(const struct ins_fetch *f, const char *n)
-{
-	return ins_s(NULL);
-}
-WEAK int
-fetch_read(struct ins_ctx *c, struct ins_fetch *f, ins_str *r)
-{
-	return -INS_EUNAVAILABLE;
-}
-WEAK void
-fetch_close(struct ins_fetch *f)
-{
-}
-WEAK int
-http_heartbeat(struct http_req *r, int64_t ms, const char *p, size_t n)
-{
-	return 0;
 }

@@ -1,2 +1,3 @@
 # tests/integration
 include tests/integration/data.mk
+include tests/integration/models.mk

@@ -3,4 +3,15 @@
 check_PROGRAMS += tests/lib/upstream
 tests_lib_upstream_SOURCES = tests/lib/upstream.c tests/lib/upstream_script.c tests/lib/upstream_script.h
 tests_lib_upstream_LDADD = $(UV_LIBS) $(JANSSON_LIBS)
-EXTRA_DIST += tests/lib/upstream_proc.c tests/lib/upstream_proc.h tests/lib/client.c tests/lib/client.h
+# A whole host beside a test, as a process of its own.
+if HAVE_CHECK
+check_LIBRARIES += tests/lib/libhouse.a
+tests_lib_libhouse_a_SOURCES = \
+	tests/lib/client.c \
+	tests/lib/client.h \
+	tests/lib/house.c \
+	tests/lib/house.h \
+	tests/lib/upstream_proc.c \
+	tests/lib/upstream_proc.h
+HOUSE_LIBS = tests/lib/libhouse.a tests/lib/libservers.a $(UNIT_LIBS)
+endif
