@@ -253,7 +253,7 @@ build(struct ins_ctx *ctx, const char *const set[3], const ins_call *calls, size
 static void
 clear(void *arg)
 {
-	PQclear(arg);
+	pg_rows_end(arg);
 }
 
 /* Results move to the task's arena: the structs by memory, the PGresults by cleanup. */
@@ -266,7 +266,7 @@ hand_over(struct ins_ctx *ctx, struct pg_group *g, struct ins_rows **ret_rows)
 	for (i = 0; i < g->n_calls; i++) {
 		ASSERT(g->calls[i].res != NULL);
 		rows = arena_alloc(&ctx->arena, sizeof *rows);
-		if (rows == NULL || arena_cleanup(&ctx->arena, clear, g->calls[i].res) != 0)
+		if (rows == NULL || arena_cleanup(&ctx->arena, clear, rows) != 0)
 			return task_fail(ctx, INS_ENOMEM, "the result does not fit");
 		rows->magic = PG_ROWS_MAGIC;
 		rows->res = g->calls[i].res;

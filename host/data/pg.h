@@ -75,5 +75,7 @@ size_t pg_rows_count(const struct ins_rows *);
 size_t pg_rows_columns(const struct ins_rows *);
 const char *pg_value(const struct ins_rows *, size_t row, size_t col, size_t *ret_n);
 size_t pg_rows_affected(const struct ins_rows *);
+/* Frees what it holds before the task's end; no rows are left in it. */
+void pg_rows_end(struct ins_rows *);
 
 #endif

@@ -31,6 +31,14 @@ pg_value(const struct ins_rows *r, size_t row, size_t col, size_t *ret_n)
 	return PQgetvalue(r->res, i, j);
 }
 
+void
+pg_rows_end(struct ins_rows *r)
+{
+	CHECK_OBJ(r, PG_ROWS_MAGIC);
+	PQclear(r->res);
+	r->res = NULL;
+}
+
 size_t
 pg_rows_affected(const struct ins_rows *r)
 {

@@ -47,4 +47,5 @@ const ins_db_api api_db = {
 	.columns = pg_rows_columns,
 	.value = pg_value,
 	.affected = pg_rows_affected,
+	.end = pg_rows_end,
 };

@@ -224,7 +224,7 @@ START_TEST(more_text_than_allowed_is_refused)
 
 	memset(p, 'a', n);
 	ck_assert_int_eq(extract_document(&doc, "text/plain", p, n), -1);
-	ck_assert_str_eq(doc.error, "the document holds more than 32 MiB of text");
+	ck_assert_str_eq(doc.error, "the document holds more than 24 MiB of text");
 	free(p);
 }
 END_TEST

@@ -312,6 +312,7 @@ typedef struct {
 	size_t (*columns)(const ins_rows *);
 	const char *(*value)(const ins_rows *, size_t row, size_t col, size_t *ret_n);
 	size_t (*affected)(const ins_rows *);
+	void (*end)(ins_rows *);
 } ins_db_api;
 
 typedef struct {

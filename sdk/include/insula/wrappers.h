@@ -682,6 +682,12 @@ ins_rows_affected(const ins_rows *rows)
 {
 	return ins_api_->db->affected(rows);
 }
+/* Frees a large result before the task's end; its values are gone. */
+static inline void
+ins_rows_end(ins_rows *rows)
+{
+	ins_api_->db->end(rows);
+}
 
 /* ---------------------------------------------------------------- events (INS_CAP_BUS) */
 
