@@ -10,6 +10,7 @@ include tests/unit/knowledge.mk
 include tests/unit/runs.mk
 include tests/unit/models.mk
 include tests/integration/local.mk
+include tests/faults/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/lib/local.mk
