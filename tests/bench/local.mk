@@ -8,3 +8,10 @@ bench-bm25: tests/bench/bench_bm25
 	tests/bench/bench_bm25 $(CRANFIELD)
 bench: bench-bm25
 CLEANFILES += tests/bench/bench_bm25
+# plugins/workflow_faq: fits the confidence; needs the data and the pages of debian-faq
+EXTRA_PROGRAMS += tests/bench/fit_confidence
+tests_bench_fit_confidence_CPPFLAGS = $(AM_CPPFLAGS) $(XML_CFLAGS)
+tests_bench_fit_confidence_SOURCES = tests/bench/fit_confidence.c plugins/workflow_faq/confidence.c $(index_sources)
+tests_bench_fit_confidence_LDADD = plugins/text/libtext.la $(index_libs) $(XML_LIBS) $(JANSSON_LIBS)
+EXTRA_DIST += tests/bench/faq_questions.jsonl
+CLEANFILES += tests/bench/fit_confidence
