@@ -371,7 +371,8 @@ http_flush(struct http_impl *r)
 		return;
 	r->written_us = base_mono_us();
 	r->sending = 1;
-	if (r->ending == HTTP_CUT) {
+	/* What was written before the cut goes out first: it may be the frame that says why. */
+	if (r->ending == HTTP_CUT && r->out.n == 0) {
 		http_impl_abort(r);
 		return;
 	}
