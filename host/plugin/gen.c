@@ -22,7 +22,7 @@
 
 static const struct gen_hooks *hooks;
 static struct list gens;
-static int slot;
+static int slot = -1; /* of each loop; taken once in the life of the process */
 static uint64_t last_id, n_reloads, n_refused, n_skipped;
 static unsigned n_live;
 static struct gen *newest;
@@ -75,7 +75,11 @@ gen_init(const struct gen_hooks *h)
 {
 	hooks = h;
 	list_init(&gens);
-	slot = loop_slot_new();
+	if (slot < 0)
+		slot = loop_slot_new();
+	last_id = n_reloads = n_refused = n_skipped = 0;
+	n_live = 0;
+	newest = NULL;
 	metric_reloads = metric_get(METRIC_COUNTER, "insula_reloads_total",
 	    "generations that were built, by result", "result");
 	metric_skipped = metric_get(METRIC_COUNTER, "insula_plugins_skipped_total",

@@ -44,7 +44,7 @@ static struct {
 	uv_signal_t signals[3];
 	uv_timer_t drain_timer, old_timer;
 	int64_t drain_began_us;
-	int draining, cut, closed, migrations_checked;
+	int draining, cut, closed, unclean;
 } sv;
 
 static int server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
@@ -159,33 +159,28 @@ server_load(struct conf **ret, char err[CONF_ERR_MAX])
 	return *ret == NULL ? -1 : 0;
 }
 
-/* The generation builder asks this before it makes instances. */
+/* The generation builder asks this before it makes instances; server_start without any set. */
 static int
 server_migrated(const struct migrate_set *sets, size_t n, char err[CONF_ERR_MAX])
 {
 	struct migrate_set all[CONF_PLUGINS_MAX + 1];
 	char why[512];
-	size_t k = 0;
 	int r;
 
 	if (sv.conf->pg_url == NULL)
-		return server_fail(err, "%s keeps tables, and data.pg.url is not set",
-		    n > 0 ? sets[0].area : "the host");
-	if (!sv.migrations_checked) {
-		all[k].area = "host";
-		all[k++].schema = migrate_host_schema;
-	}
-	memcpy(all + k, sets, n * sizeof *sets);
-	k += n;
-	r = sv.opts.migrate && !sv.migrations_checked
-	    ? migrate_run(sv.conf->pg_url, all, k, 0, NULL, why)
-	    : migrate_check(sv.conf->pg_url, all, k, why);
-	if (r < 0)
-		return server_fail(err, "%.480s", why);
+		return n == 0
+		    ? 0
+		    : server_fail(err, "%s keeps tables, and data.pg.url is not set", sets[0].area);
+	all[0].area = "host";
+	all[0].schema = migrate_host_schema;
+	memcpy(all + 1, sets, n * sizeof *sets);
+	if (sv.opts.migrate)
+		r = migrate_run(sv.conf->pg_url, all, n + 1, 0, NULL, why);
+	else
+		r = migrate_check(sv.conf->pg_url, all, n + 1, why);
 	if (r > 0)
-		return server_fail(err, "%.420s; run `insula migrate` first", why);
-	sv.migrations_checked = 1;
-	return 0;
+		return server_fail(err, "%s; run `insula migrate` first", why);
+	return r == 0 ? 0 : server_fail(err, "%s", why);
 }
 
 static const struct gen_hooks server_hooks = { server_routes, server_migrated };
@@ -390,7 +385,8 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 		bus_init(sv.conf->nats_url);
 	loop_call_all(server_loop_start, NULL);
 	server_timers();
-	if (gen_apply(sv.conf, NULL, sv.disabled, err) != 0 || server_listen(err) != 0) {
+	if (server_migrated(NULL, 0, err) != 0 || gen_apply(sv.conf, NULL, sv.disabled, err) != 0 ||
+	    server_listen(err) != 0) {
 		if (gen_newest() != NULL) {
 			server_begin_drain();
 			uv_run(&loop_get(LOOP_CONTROL)->uv, UV_RUN_DEFAULT);
@@ -566,6 +562,7 @@ server_drain_step(uv_timer_t *t)
 			    "%u requests are cut after %lld ms", request_active(), (long long)ms);
 		gen_close();
 		sv.closed = 1;
+		sv.unclean = !server_idle();
 		sv.drain_began_us = base_mono_us();
 		if (!server_idle())
 			gen_cancel_old(-1, 1);
@@ -574,8 +571,10 @@ server_drain_step(uv_timer_t *t)
 	if (!sv.closed)
 		return;
 	if (gen_live() == 1 && plugin_instances() == 0) {
+		sv.unclean |= stage_leaked() != 0;
 		uv_stop(t->loop);
 	} else if (ms >= DRAIN_CUT_MS) {
+		sv.unclean = 1;
 		left = gen_report();
 		log_event(INS_LOG_ERROR, "host.drain_incomplete", left);
 		uv_stop(t->loop);
@@ -616,12 +615,17 @@ server_quit(void)
 	loop_post(loop_get(LOOP_CONTROL), server_quit_here, NULL);
 }
 
-void
+int
 server_run(void)
 {
+	int unclean;
+
 	uv_run(&loop_get(LOOP_CONTROL)->uv, UV_RUN_DEFAULT);
-	log_msg(INS_LOG_INFO, "host.stopped", "drained");
+	unclean = sv.unclean;
+	log_msg(
+	    INS_LOG_INFO, "host.stopped", unclean ? "not everything ended by itself" : "drained");
 	server_stop();
+	return unclean ? -1 : 0;
 }
 
 int

@@ -20,8 +20,9 @@ struct server_opts {
 
 /* 0, or -1 with a sentence in err; then everything that was started is stopped again. */
 int server_start(const struct server_opts *, char err[CONF_ERR_MAX]);
-/* Serves until server_quit() and the end of the drain; then everything is stopped. */
-void server_run(void);
+/* Serves until server_quit() and the end of the drain; then everything is stopped. 0, or -1 when
+ * work was cut or something did not go. */
+int server_run(void);
 void server_quit(void);         /* any thread: begins the drain; a second call cuts it short */
 unsigned server_port(size_t i); /* of the i-th listener */
 const char *server_admin_socket(void);

@@ -1,3 +1,4 @@
 # tests/integration
 include tests/integration/data.mk
+include tests/integration/host.mk
 include tests/integration/models.mk

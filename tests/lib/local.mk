@@ -1,4 +1,6 @@
 # tests/lib
+include tests/lib/host.mk
+include tests/plugins/local.mk
 # The upstream that tests of model_openai talk to, a program of its own.
 check_PROGRAMS += tests/lib/upstream
 tests_lib_upstream_SOURCES = tests/lib/upstream.c tests/lib/upstream_script.c tests/lib/upstream_script.h

@@ -71,19 +71,19 @@ servers_dir(void)
 const char *
 servers_pg_url(void)
 {
-	return devstack_pg_url(stack);
+	return stack == NULL ? NULL : devstack_pg_url(stack);
 }
 
 const char *
 servers_nats_url(void)
 {
-	return devstack_nats_url(stack);
+	return stack == NULL ? NULL : devstack_nats_url(stack);
 }
 
 const char *
 servers_redis_url(void)
 {
-	return devstack_redis_url(stack);
+	return stack == NULL ? NULL : devstack_redis_url(stack);
 }
 
 pid_t

@@ -15,6 +15,7 @@ enum { SERVERS_PG = 1, SERVERS_NATS = 2, SERVERS_REDIS = 4 };
 void servers_start(int which);
 void servers_stop(void);
 const char *servers_dir(void);
+/* NULL before servers_start() and where the server was not wanted. */
 const char *servers_pg_url(void);
 const char *servers_nats_url(void);
 const char *servers_redis_url(void);

@@ -1,0 +1,11 @@
+# The host itself: requests, generations, reload.
+if HAVE_CHECK
+check_PROGRAMS += tests/integration/check_host
+integration_tests += tests/integration/check_host
+tests_integration_check_host_SOURCES = tests/integration/check_host.c
+tests_integration_check_host_LDADD = $(HOST_TEST_LIBS)
+check_PROGRAMS += tests/reload/check_reload
+integration_tests += tests/reload/check_reload
+tests_reload_check_reload_SOURCES = tests/reload/check_reload.c
+tests_reload_check_reload_LDADD = $(HOST_TEST_LIBS)
+endif
