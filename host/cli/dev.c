@@ -94,7 +94,8 @@ dev_plugins(const struct dev *d)
 		if (access(file, R_OK) != 0)
 			continue;
 		if (strcmp(names[i], "model_openai") != 0)
-			json_object_set_new(map, names[i], json_object());
+			json_object_set_new(map, names[i],
+			    json_pack("{s:b}", "required", strcmp(names[i], "auth") == 0));
 		else if (getenv("OPENAI_BASE_URL") != NULL)
 			json_object_set_new(map, names[i], dev_openai());
 	}
