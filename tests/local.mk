@@ -14,3 +14,4 @@ include tests/faults/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/lib/local.mk
+include tests/clients/local.mk
