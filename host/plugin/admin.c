@@ -6,6 +6,7 @@
  *	POST /plugins/NAME/enable      until the next start; the configuration file is not written
  *	POST /plugins/NAME/disable
  *	POST /reload                   the configuration and every plugin whose file changed
+ *	GET  /routes                   every route that plugins registered, with its permission
  *	GET  /metrics
  *
  * Requests come in on loop 0 and are worked on by the control thread, one at a time, because they
@@ -100,6 +101,8 @@ admin_work(struct ins_loop *control, void *arg)
 
 	if (get && strcmp(path, "/plugins") == 0) {
 		admin_take(job, server_plugins());
+	} else if (get && strcmp(path, "/routes") == 0) {
+		admin_take(job, gen_routes());
 	} else if (post && strcmp(path, "/reload") == 0) {
 		admin_reload(job, NULL);
 	} else if (post && strncmp(path, "/plugins/", 9) == 0 && strlen(path) < sizeof name) {

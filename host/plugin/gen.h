@@ -88,6 +88,9 @@ void gen_cancel_old(int64_t older_than_us, int all);
 /* {"generations": [{"id", "serving", "age_ms", "tasks": [{"name", "loop", "plugin"}]}],
  * "waiting": [...]}; asks every loop. */
 json_t *gen_report(void);
+/* Of the newest generation: [{"method", "pattern", "permission" ("public" for anyone), "plugin"}].
+ */
+json_t *gen_routes(void);
 uint64_t gen_reloads(void), gen_refused(void), gen_skipped(void);
 
 /* Loop: the generation that serves here. */

@@ -60,6 +60,23 @@ gen_report(void)
 	return json_pack("{s:o, s:o}", "generations", list, "waiting", plugin_waiting());
 }
 
+json_t *
+gen_routes(void)
+{
+	const struct gen *g = gen_newest();
+	const struct plugin_route *r;
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; g != NULL && i < g->n_members; i++)
+		for (r = g->members[i].inst->routes; r != NULL; r = r->next)
+			json_array_append_new(list,
+			    json_pack("{s:s, s:s, s:s, s:s}", "method", r->method, "pattern",
+				r->pattern, "permission", r->is_public ? INS_PUBLIC : r->permission,
+				"plugin", r->inst->name));
+	return list;
+}
+
 struct cancel_arg {
 	int64_t before_us;
 	int all;
