@@ -61,7 +61,7 @@ CREATE INDEX api_keys_tenant ON api_keys (tenant_id, created_at);
 
 -- Rows live for milliseconds, from the commit that caused the event to JetStream's acknowledgement.
 -- No REFERENCES: it would lock the tenant's row for every event. json, not jsonb: nothing looks
--- inside, and a payload may hold U+0000.
+-- inside, and the bytes leave as they came.
 CREATE TABLE outbox (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	tenant_id uuid NOT NULL,

@@ -1,10 +1,15 @@
 host_libhost_a_SOURCES += \
+	host/data/bus.c \
 	host/data/bus.h \
+	host/data/bus_dlq.c \
+	host/data/bus_impl.h \
+	host/data/bus_sub.c \
 	host/data/devstack.c \
 	host/data/devstack.h \
 	host/data/migrate.c \
 	host/data/migrate.h \
 	host/data/migrate_host.c \
+	host/data/outbox.c \
 	host/data/pg.c \
 	host/data/pg.h \
 	host/data/pg_conn.c \

@@ -1,5 +1,6 @@
 /*
- * pg_connect.c: makes connections, one after the other, on a thread of its own.
+ * pg_connect.c: makes connections, one after the other, on a thread of its own (the outbox relay,
+ * a thread as well, makes its own).
  *
  * libpq resolves names and may change its socket while it connects, so a blocking connect on one
  * thread is both simpler and kinder to the loops than a state machine on each; it happens at start
@@ -44,15 +45,21 @@ static const char sql_set[] = "SELECT set_config($1, $2, true), "
 static void
 told(int level, const char *event, const char *text)
 {
+	static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
 	static char last[256];
 	static int64_t when;
 	int64_t now = base_mono_us();
+	int again;
 
-	if (strncmp(last, text, sizeof last - 1) == 0 && now - when < LOG_AGAIN_US)
-		return;
-	snprintf(last, sizeof last, "%s", text);
-	when = now;
-	log_msg(level, event, "%s", text);
+	AZ(pthread_mutex_lock(&last_lock));
+	again = strncmp(last, text, sizeof last - 1) == 0 && now - when < LOG_AGAIN_US;
+	if (!again) {
+		snprintf(last, sizeof last, "%s", text);
+		when = now;
+	}
+	AZ(pthread_mutex_unlock(&last_lock));
+	if (!again)
+		log_msg(level, event, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
 static void
@@ -63,7 +70,7 @@ on_notice(void *arg, const PGresult *res)
 
 /* 0, or -1: the role could pass row-level security, so the connection is not used. */
 static int
-prove(PGconn *pg, enum pg_role role)
+prove(PGconn *pg, const char *role)
 {
 	PGresult *res = PQexec(pg, sql_prove);
 	char text[256];
@@ -71,8 +78,8 @@ prove(PGconn *pg, enum pg_role role)
 
 	if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1) {
 		told(INS_LOG_ERROR, "pg.connect_failed", PQerrorMessage(pg));
-	} else if (strcmp(PQgetvalue(res, 0, 0), role_names[role]) != 0 ||
-	    PQgetvalue(res, 0, 1)[0] == 't' || PQgetvalue(res, 0, 2)[0] == 't') {
+	} else if (strcmp(PQgetvalue(res, 0, 0), role) != 0 || PQgetvalue(res, 0, 1)[0] == 't' ||
+	    PQgetvalue(res, 0, 2)[0] == 't') {
 		snprintf(text, sizeof text,
 		    "connections act as %s, which %s: they are not used, since tenants would not "
 		    "be "
@@ -93,39 +100,53 @@ prove(PGconn *pg, enum pg_role role)
 	return r;
 }
 
-static PGconn *
-make(enum pg_role role)
+PGconn *
+pg_connect_as(const char *role)
 {
 	char options[1024], timeout[16], name[32], text[256];
 	const char *keys[] = { "connect_timeout", "application_name", "dbname", "options",
 		"client_encoding", NULL };
 	const char *values[] = { timeout, name, url, options, "UTF8", NULL };
-	PGresult *res;
 	PGconn *pg;
 
+	if (!started)
+		return NULL;
 	snprintf(timeout, sizeof timeout, "%d", PG_CONNECT_S);
-	snprintf(name, sizeof name, "insula %s", role_names[role] + strlen("insula_"));
+	snprintf(name, sizeof name, "insula %s", role + strlen("insula_"));
 	snprintf(options, sizeof options,
 	    "%s -c role=%s -c statement_timeout=%d -c timezone=UTC -c datestyle=ISO", url_options,
-	    role_names[role], PG_STATEMENT_MS);
+	    role, PG_STATEMENT_MS);
 	pg = PQconnectdbParams(keys, values, 1);
 	if (PQstatus(pg) != CONNECTION_OK) {
 		const char *m = PQerrorMessage(pg);
 
 		snprintf(text, sizeof text, "%.*s%s", (int)strcspn(m, "\n"), m,
-		    strstr(m, role_names[role]) != NULL ? " (run `insula migrate`)" : "");
+		    strstr(m, role) != NULL ? " (run `insula migrate`)" : "");
 		told(INS_LOG_WARN, "pg.connect_failed", text);
 	} else if (prove(pg, role) == 0) {
 		PQsetNoticeReceiver(pg, on_notice, NULL);
-		res = PQprepare(pg, "ins_set", sql_set, 3, NULL);
-		if (PQresultStatus(res) == PGRES_COMMAND_OK && PQsetnonblocking(pg, 1) == 0 &&
-		    PQenterPipelineMode(pg) == 1) {
-			PQclear(res);
-			return pg;
-		}
-		PQclear(res);
-		told(INS_LOG_WARN, "pg.connect_failed", PQerrorMessage(pg));
+		return pg;
 	}
+	PQfinish(pg);
+	return NULL;
+}
+
+static PGconn *
+make(enum pg_role role)
+{
+	PGconn *pg = pg_connect_as(role_names[role]);
+	PGresult *res;
+	int ok;
+
+	if (pg == NULL)
+		return NULL;
+	res = PQprepare(pg, "ins_set", sql_set, 3, NULL);
+	ok = PQresultStatus(res) == PGRES_COMMAND_OK && PQsetnonblocking(pg, 1) == 0 &&
+	    PQenterPipelineMode(pg) == 1;
+	PQclear(res);
+	if (ok)
+		return pg;
+	told(INS_LOG_WARN, "pg.connect_failed", PQerrorMessage(pg));
 	PQfinish(pg);
 	return NULL;
 }

@@ -110,6 +110,9 @@ void pg_conn_send(struct pg_conn *, struct pg_group *);
 /* pg_connect.c: the connecting thread */
 void pg_connect_init(const char *url);
 void pg_connect_fini(void);
+/* A blocking connection under this role, proved; NULL, with a log line. Between init and fini, any
+ * thread but a loop's. */
+PGconn *pg_connect_as(const char *role);
 struct pg_connect *pg_connect_start(struct pg_conn *);
 void pg_connect_abandon(struct pg_connect *);
 

@@ -12,4 +12,9 @@ check_PROGRAMS += tests/integration/check_pg
 integration_tests += tests/integration/check_pg
 tests_integration_check_pg_SOURCES = tests/integration/check_pg.c
 tests_integration_check_pg_LDADD = $(SERVER_LIBS)
+
+check_PROGRAMS += tests/integration/check_bus
+integration_tests += tests/integration/check_bus
+tests_integration_check_bus_SOURCES = tests/integration/check_bus.c
+tests_integration_check_bus_LDADD = $(SERVER_LIBS)
 endif

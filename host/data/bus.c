@@ -1,0 +1,564 @@
+/*
+ * bus.c: the connection to NATS, its streams, and the thread that settles deliveries.
+ *
+ * One lock for all of it: nothing here is hot, since each event has cost a commit. The bus' thread
+ * connects, makes the streams, acknowledges what has ended (a loop must not block on a socket that
+ * is not its own), writes dead letters and tells the broker of deliveries that take long. The
+ * library's threads only set flags.
+ */
+#include "data/bus_impl.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+
+#define BUS_TICK_MS 500
+#define BUS_PUBLISH_MS 5000 /* for the acknowledgements of a batch */
+
+int64_t bus_retry_ms[BUS_RETRIES] = { 1000, 5000, 25000 };
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	pthread_t thread;
+	int running, closing, connected, publishing;
+	char *url;
+	natsConnection *nc;
+	int streams; /* were there when we looked after the last connect */
+	struct list outstanding, settle;
+	int64_t told_us; /* in-progress */
+} bus = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+static struct ins_metric *m_dead, *m_deliveries;
+
+void
+bus_lock(void)
+{
+	AZ(pthread_mutex_lock(&bus.lock));
+}
+
+void
+bus_unlock(void)
+{
+	AZ(pthread_mutex_unlock(&bus.lock));
+}
+
+int
+bus_closing(void)
+{
+	return bus.closing || !bus.running;
+}
+
+natsConnection *
+bus_connection(void)
+{
+	return bus.nc;
+}
+
+int
+bus_ready(void)
+{
+	return bus.connected && bus.streams;
+}
+
+void
+bus_signal(void)
+{
+	AZ(pthread_cond_broadcast(&bus.cond));
+}
+
+void
+bus_wait(int ms)
+{
+	struct timespec ts;
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (ms % 1000) * 1000000L;
+	if (ts.tv_nsec >= 1000000000L) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000L;
+	}
+	r = pthread_cond_timedwait(&bus.cond, &bus.lock, &ts);
+	ASSERT(r == 0 || r == ETIMEDOUT);
+}
+
+int
+bus_up(void)
+{
+	int up;
+
+	bus_lock();
+	up = bus.running && bus_ready();
+	bus_unlock();
+	return up;
+}
+
+void
+bus_retry_set(const int64_t ms[BUS_RETRIES])
+{
+	static const int64_t normal[BUS_RETRIES] = { 1000, 5000, 25000 };
+
+	memcpy(bus_retry_ms, ms == NULL ? normal : ms, sizeof bus_retry_ms);
+}
+
+static void
+set_connected(int connected)
+{
+	bus_lock();
+	if (bus.connected != connected && !bus.closing)
+		log_msg(connected ? INS_LOG_INFO : INS_LOG_WARN,
+		    connected ? "bus.connected" : "bus.disconnected", "%s",
+		    connected ? "NATS is there" : "NATS is away: events wait in the outbox");
+	bus.connected = connected;
+	/* Who comes back may have lost its files: the streams are looked for again. */
+	bus.streams = 0;
+	bus_signal();
+	bus_unlock();
+}
+
+static void
+on_connected(natsConnection *nc, void *arg)
+{
+	set_connected(1);
+}
+
+static void
+on_disconnected(natsConnection *nc, void *arg)
+{
+	set_connected(0);
+}
+
+static void
+on_error(natsConnection *nc, natsSubscription *sub, natsStatus s, void *arg)
+{
+	log_msg(INS_LOG_DEBUG, "bus.error", "%s", natsStatus_GetText(s));
+}
+
+natsStatus
+bus_options(natsOptions **o, const char *url, const char *name)
+{
+	natsStatus s = natsOptions_Create(o);
+
+	if (s == NATS_OK)
+		s = natsOptions_SetURL(*o, url);
+	if (s == NATS_OK)
+		s = natsOptions_SetName(*o, name);
+	if (s == NATS_OK)
+		s = natsOptions_SetTimeout(*o, 2000);
+	if (s == NATS_OK)
+		s = natsOptions_SetWriteDeadline(*o, 2000);
+	return s;
+}
+
+static natsStatus
+connect_bus(void)
+{
+	natsConnection *nc = NULL;
+	natsOptions *o = NULL;
+	natsStatus s = bus_options(&o, bus.url, "insula");
+
+	if (s == NATS_OK)
+		s = natsOptions_SetMaxReconnect(o, -1);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectWait(o, 250);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectJitter(o, 100, 100);
+	if (s == NATS_OK)
+		s = natsOptions_SetPingInterval(o, 10000);
+	if (s == NATS_OK)
+		s = natsOptions_SetRetryOnFailedConnect(o, true, on_connected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectedCB(o, on_connected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetDisconnectedCB(o, on_disconnected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetErrorHandler(o, on_error, NULL);
+	if (s == NATS_OK)
+		s = natsConnection_Connect(&nc, o);
+	natsOptions_Destroy(o);
+	if (s == NATS_OK)
+		set_connected(1);
+	if (s == NATS_OK || s == NATS_NOT_YET_CONNECTED) {
+		bus_lock();
+		bus.nc = nc;
+		bus_unlock();
+		return NATS_OK;
+	}
+	return s;
+}
+
+static natsStatus
+stream_make(jsCtx *js, const char *name, const char *subject, int64_t age_s, int64_t bytes)
+{
+	jsStreamConfig c;
+	jsErrCode code = 0;
+	natsStatus s;
+
+	jsStreamConfig_Init(&c);
+	c.Name = name;
+	c.Subjects = &subject;
+	c.SubjectsLen = 1;
+	c.Storage = js_FileStorage;
+	c.MaxAge = age_s * INT64_C(1000000000);
+	c.MaxBytes = bytes;
+	c.Duplicates = BUS_DUPLICATES_S * INT64_C(1000000000);
+	s = js_AddStream(NULL, js, &c, NULL, &code);
+	/* There already, with limits that an operator changed: theirs stay. */
+	return s != NATS_OK && code == JSStreamNameExistErr ? NATS_OK : s;
+}
+
+natsStatus
+bus_streams_make(jsCtx *js)
+{
+	natsStatus s = stream_make(js, BUS_STREAM, "t.>", BUS_EVENTS_AGE_S, BUS_EVENTS_BYTES);
+
+	return s != NATS_OK
+	    ? s
+	    : stream_make(js, BUS_DEAD_STREAM, BUS_DEAD_PREFIX ">", BUS_DEAD_AGE_S, -1);
+}
+
+/* Bus thread, without the lock. */
+static void
+streams(natsConnection *nc)
+{
+	static natsStatus told = NATS_OK;
+	jsCtx *js = NULL;
+	jsOptions o;
+	natsStatus s;
+
+	jsOptions_Init(&o);
+	o.Wait = BUS_JS_MS;
+	s = natsConnection_JetStream(&js, nc, &o);
+	if (s == NATS_OK)
+		s = bus_streams_make(js);
+	if (s != NATS_OK && s != told)
+		log_msg(INS_LOG_WARN, "bus.no_streams", "JetStream: %s", natsStatus_GetText(s));
+	told = s;
+	bus_lock();
+	if (s == NATS_OK && bus.connected) {
+		bus.streams = 1;
+		bus_signal();
+	}
+	bus_unlock();
+	jsCtx_Destroy(js);
+}
+
+void
+bus_add(struct bus_delivery *d)
+{
+	d->sub->in_flight++;
+	d->sub->refs++;
+	list_append(&bus.outstanding, &d->link);
+}
+
+void
+bus_settle(struct bus_delivery *d)
+{
+	list_remove(&d->link);
+	list_append(&bus.settle, &d->link);
+	bus_signal();
+}
+
+static void
+delivery_free(struct bus_delivery *d)
+{
+	natsMsg_Destroy(d->msg);
+	json_decref(d->envelope);
+	free(d->error);
+	d->magic = 0;
+	free(d);
+}
+
+void
+bus_done(void *token, int result, const char *error)
+{
+	struct bus_delivery *d = token;
+
+	CHECK_OBJ(d, BUS_DELIVERY_MAGIC);
+	bus_lock();
+	d->result = result;
+	if (result < 0)
+		d->error = base_strdup(error == NULL ? "failed" : error);
+	d->sub->in_flight--;
+	if (bus.running) {
+		bus_settle(d);
+	} else {
+		list_remove(&d->link);
+		bus_sub_unref(d->sub);
+		delivery_free(d);
+	}
+	bus_unlock();
+}
+
+/* Bus thread, without the lock. 0 when it is off our hands. */
+static int
+settle_one(natsConnection *nc, struct bus_delivery *d)
+{
+	char nak[64];
+
+	if (d->result >= 0) {
+		bus_reply(nc, d->msg, "+ACK");
+		metric_add(m_deliveries, "ok", 1);
+	} else if (d->tries <= BUS_RETRIES) {
+		snprintf(nak, sizeof nak, "-NAK {\"delay\": %lld}",
+		    (long long)bus_retry_ms[d->tries - 1] * 1000000);
+		bus_reply(nc, d->msg, nak);
+		metric_add(m_deliveries, "retry", 1);
+	} else {
+		/* Acknowledged only once the dead letter is stored. */
+		if (bus_dead_letter(nc, d) != NATS_OK)
+			return -1;
+		bus_reply(nc, d->msg, "+ACK");
+		metric_add(m_deliveries, "dead", 1);
+		metric_add(m_dead, d->sub->durable, 1);
+		log_event(INS_LOG_ERROR, "bus.dead_letter",
+		    json_pack("{s:s, s:s, s:I, s:s}", "subject", natsMsg_GetSubject(d->msg),
+			"consumer", d->sub->durable, "tries", (json_int_t)d->tries, "error",
+			d->error));
+	}
+	return 0;
+}
+
+/* Bus thread, with the lock, which it lets go for each. */
+static void
+settle_all(void)
+{
+	struct bus_delivery *d;
+	struct list later;
+	natsConnection *nc;
+	int r;
+
+	list_init(&later);
+	while (!list_empty(&bus.settle)) {
+		d = LIST_FIRST(&bus.settle, struct bus_delivery, link);
+		list_remove(&d->link);
+		if (d->not_before_us > base_mono_us()) {
+			list_append(&later, &d->link);
+			continue;
+		}
+		nc = bus.nc;
+		bus_unlock();
+		r = settle_one(nc, d);
+		bus_lock();
+		if (r != 0) {
+			d->not_before_us = base_mono_us() + 1000000;
+			list_append(&later, &d->link);
+		} else {
+			bus_sub_unref(d->sub);
+			delivery_free(d);
+		}
+		bus_signal(); /* a reader may wait for room */
+	}
+	while (!list_empty(&later)) {
+		d = LIST_FIRST(&later, struct bus_delivery, link);
+		list_remove(&d->link);
+		list_append(&bus.settle, &d->link);
+	}
+}
+
+/* "+WPI" for what is outstanding, so that the broker does not deliver it a second time. */
+static void
+progress(void)
+{
+	struct list *lists[] = { &bus.outstanding, &bus.settle }, *l;
+	size_t i;
+
+	if (base_mono_us() - bus.told_us < BUS_PROGRESS_MS * INT64_C(1000))
+		return;
+	bus.told_us = base_mono_us();
+	for (i = 0; i < NELEM(lists); i++)
+		for (l = lists[i]->next; l != lists[i]; l = l->next)
+			bus_reply(bus.nc, CONTAINER_OF(l, struct bus_delivery, link)->msg, "+WPI");
+}
+
+static void *
+run(void *arg)
+{
+	natsStatus s;
+
+	pthread_setname_np(pthread_self(), "bus");
+	while ((s = connect_bus()) != NATS_OK) {
+		log_msg(INS_LOG_ERROR, "bus.connect_failed", "NATS: %s", natsStatus_GetText(s));
+		bus_lock();
+		if (!bus.closing)
+			bus_wait(5000);
+		if (bus.closing) {
+			bus_unlock();
+			return NULL;
+		}
+		bus_unlock();
+	}
+	bus_lock();
+	while (!bus.closing) {
+		if (bus.connected && !bus.streams) {
+			bus_unlock();
+			streams(bus.nc);
+			bus_lock();
+			if (bus.connected && !bus.streams && !bus.closing)
+				bus_wait(BUS_TICK_MS);
+			continue;
+		}
+		settle_all();
+		progress();
+		if (!bus.closing)
+			bus_wait(BUS_TICK_MS);
+	}
+	settle_all();
+	bus_unlock();
+	return NULL;
+}
+
+void
+bus_init(const char *url)
+{
+	sigset_t all, old;
+
+	ASSERT(!bus.running);
+	m_dead = metric_get(METRIC_COUNTER, "dlq_messages_total",
+	    "Events that went to the dead letters, by consumer.", "consumer");
+	m_deliveries = metric_get(
+	    METRIC_COUNTER, "bus_deliveries_total", "Deliveries that ended, by result.", "result");
+	list_init(&bus.outstanding);
+	list_init(&bus.settle);
+	bus.url = base_strdup(url);
+	bus.closing = bus.connected = bus.streams = 0;
+	bus.told_us = base_mono_us();
+	bus.running = 1;
+	/* The library's threads come of this one and inherit its mask. */
+	sigfillset(&all);
+	AZ(pthread_sigmask(SIG_SETMASK, &all, &old));
+	AZ(pthread_create(&bus.thread, NULL, run, NULL));
+	AZ(pthread_sigmask(SIG_SETMASK, &old, NULL));
+}
+
+void
+bus_fini(void)
+{
+	natsConnection *nc;
+
+	if (!bus.running)
+		return;
+	bus_sub_stop_all();
+	bus_lock();
+	bus.closing = 1;
+	bus_signal();
+	while (bus.publishing)
+		bus_wait(BUS_TICK_MS);
+	bus_unlock();
+	AZ(pthread_join(bus.thread, NULL));
+	bus_lock();
+	bus.running = 0;
+	nc = bus.nc;
+	bus.nc = NULL;
+	/* Those under way are nobody's list's from now on; bus_done() frees them. */
+	while (!list_empty(&bus.outstanding))
+		list_remove(bus.outstanding.next);
+	while (!list_empty(&bus.settle)) {
+		struct bus_delivery *d = LIST_FIRST(&bus.settle, struct bus_delivery, link);
+
+		list_remove(&d->link);
+		bus_sub_unref(d->sub);
+		delivery_free(d);
+	}
+	bus_unlock();
+	if (nc != NULL) {
+		if (natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED)
+			natsConnection_FlushTimeout(nc, 1000);
+		natsConnection_Close(nc);
+		natsConnection_Destroy(nc);
+	}
+	nats_CloseAndWait(2000);
+	free(bus.url);
+	bus.url = NULL;
+}
+
+/* Each callback of the library holds a reference: one may still run when the wait is over. */
+struct batch {
+	pthread_mutex_t lock;
+	size_t acked, refs;
+};
+
+static size_t
+batch_unref(struct batch *b, size_t n, int acked)
+{
+	size_t left, total;
+
+	AZ(pthread_mutex_lock(&b->lock));
+	b->acked += (size_t)acked;
+	b->refs -= n;
+	left = b->refs;
+	total = b->acked;
+	AZ(pthread_mutex_unlock(&b->lock));
+	if (left == 0) {
+		AZ(pthread_mutex_destroy(&b->lock));
+		free(b);
+	}
+	return total;
+}
+
+static void
+on_ack(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *err, void *arg)
+{
+	batch_unref(arg, 1, err == NULL);
+	natsMsg_Destroy(msg);
+}
+
+int
+bus_publish(const struct bus_event *e, size_t n)
+{
+	struct batch *b;
+	natsMsgList pending = { NULL, 0 };
+	natsConnection *nc;
+	jsPubOptions po;
+	jsCtx *js = NULL;
+	natsStatus s;
+	jsOptions o;
+	size_t i, sent = 0;
+
+	bus_lock();
+	if (bus_closing() || !bus_ready()) {
+		bus_unlock();
+		return -1;
+	}
+	bus.publishing++;
+	nc = bus.nc;
+	bus_unlock();
+
+	b = base_alloc(sizeof *b);
+	AZ(pthread_mutex_init(&b->lock, NULL));
+	b->refs = n + 1;
+	jsOptions_Init(&o);
+	o.PublishAsync.AckHandler = on_ack;
+	o.PublishAsync.AckHandlerClosure = b;
+	jsPubOptions_Init(&po);
+	s = natsConnection_JetStream(&js, nc, &o);
+	for (i = 0; i < n && s == NATS_OK; i++) {
+		po.MsgId = e[i].id;
+		s = js_PublishAsync(js, e[i].subject, e[i].data, (int)e[i].n, &po);
+		sent += s == NATS_OK;
+	}
+	if (s == NATS_OK) {
+		jsPubOptions_Init(&po);
+		po.MaxWait = BUS_PUBLISH_MS;
+		s = js_PublishAsyncComplete(js, &po);
+	}
+	/* What is still pending comes back to us and is never acknowledged to on_ack. */
+	if (js != NULL && js_PublishAsyncGetPendingList(&pending, js) == NATS_OK) {
+		i = (size_t)pending.Count;
+		natsMsgList_Destroy(&pending);
+	} else {
+		i = 0;
+	}
+	jsCtx_Destroy(js);
+	i = batch_unref(b, 1 + i + n - sent, 0);
+
+	bus_lock();
+	bus.publishing--;
+	bus_signal();
+	bus_unlock();
+	return s == NATS_OK && i == n ? 0 : -1;
+}
