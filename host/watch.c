@@ -25,7 +25,6 @@
 #include "base/log.h"
 #include "loop/task.h"
 #include "plugin/plugin.h"
-#include "plugin/server.h"
 
 #define WATCH_BACKOFF_MS 100
 #define WATCH_BACKOFF_MAX_MS 10000
@@ -44,10 +43,18 @@ static struct {
 } crashes[CRASHES_KEPT];
 static unsigned n_crashes;
 
-const char *
-watch_quarantine(void)
+int
+watch_quarantined(const char *plugin)
 {
-	return quarantine;
+	const char *p = quarantine;
+	size_t n = strlen(plugin);
+
+	while ((p = strstr(p, plugin)) != NULL) {
+		if ((p == quarantine || p[-1] == ' ') && p[n] == ' ')
+			return 1;
+		p += n;
+	}
+	return 0;
 }
 
 /* Only async-signal-safe calls; the structs read here are those of this thread. */
@@ -84,13 +91,14 @@ watch_pass_on(int signum)
 }
 
 static void
-watch_ledger(const char *plugin, int signum)
+watch_ledger(const char *dir, const char *plugin, int signum)
 {
-	char dir[4096], when[32], *path;
+	char when[32], *path;
 	time_t now = time(NULL);
 	FILE *f;
 
-	server_default_state_dir(dir);
+	if (dir == NULL)
+		return;
 	path = base_printf("%s/crashes.log", dir);
 	f = fopen(path, "ae");
 	if (f != NULL) {
@@ -115,7 +123,7 @@ watch_count(const char *plugin)
 	for (i = 0; i < CRASHES_KEPT && i < n_crashes; i++)
 		recent += strcmp(crashes[i].plugin, plugin) == 0 &&
 		    now - crashes[i].us < QUARANTINE_WINDOW_US;
-	if (*plugin == '\0' || recent < QUARANTINE_CRASHES || strstr(quarantine, plugin) != NULL)
+	if (*plugin == '\0' || recent < QUARANTINE_CRASHES || watch_quarantined(plugin))
 		return;
 	snprintf(quarantine + n, sizeof quarantine - n, "%s ", plugin);
 	log_msg(INS_LOG_ERROR, "watch.quarantine", "%s crashed %d times in %lld s", plugin,
@@ -162,7 +170,7 @@ watch_once(int (*child)(void *), void *arg, char plugin[64])
 }
 
 int
-watch_run(int (*child)(void *), void *arg)
+watch_run(int (*child)(void *), void *arg, const char *dir)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 	struct sigaction sa = { .sa_handler = watch_pass_on };
@@ -172,7 +180,6 @@ watch_run(int (*child)(void *), void *arg)
 	int status;
 	size_t i;
 
-	log_init(STDERR_FILENO, INS_LOG_INFO, 0);
 	for (i = 0; i < NELEM(numbers); i++)
 		sigaction(numbers[i], &sa, NULL);
 	for (;;) {
@@ -184,7 +191,7 @@ watch_run(int (*child)(void *), void *arg)
 		if (status >= 0 && WTERMSIG(status) == SIGTERM)
 			return 0;
 		if (status >= 0) {
-			watch_ledger(plugin, WTERMSIG(status));
+			watch_ledger(dir, plugin, WTERMSIG(status));
 			log_event(INS_LOG_ERROR, "watch.crashed",
 			    json_pack("{s:i, s:s, s:I}", "signal", WTERMSIG(status), "plugin",
 				plugin, "restart_ms", (json_int_t)ms));

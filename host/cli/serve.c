@@ -23,16 +23,11 @@ static const char serve_usage[] =
 static int
 serve_host(void *arg)
 {
-	struct server_opts opts = { .load = cli_load, .arg = arg, .signals = 1 };
+	struct server_opts opts = {
+		.load = cli_load, .arg = arg, .signals = 1, .quarantined = watch_quarantined
+	};
 	char err[CONF_ERR_MAX];
-	struct conf_doc doc;
-	struct conf *conf;
 
-	/* The form of the log is the one thing to know before anything may be logged. */
-	if (cli_load(arg, &doc, err) != 0 || (conf = conf_new(&doc, err)) == NULL)
-		return cli_fail(1, "%s", err);
-	log_init(STDERR_FILENO, conf->log_level, conf->log_text);
-	conf_unref(conf);
 	watch_child_init();
 	if (server_start(&opts, err) != 0)
 		return cli_fail(1, "%s", err);
@@ -41,6 +36,27 @@ serve_host(void *arg)
 		server_admin_socket(), "loops", (int)loop_count()));
 	server_run();
 	return 0;
+}
+
+/* What must be known before the host starts: the form of the log, and where crashes are noted. */
+static int
+serve(const char *config, int watch)
+{
+	char err[CONF_ERR_MAX], dir[4096];
+	struct conf_doc doc;
+	struct conf *conf;
+
+	if (cli_load((void *)(uintptr_t)config, &doc, err) != 0 ||
+	    (conf = conf_new(&doc, err)) == NULL)
+		return cli_fail(1, "%s", err);
+	log_init(STDERR_FILENO, conf->log_level, conf->log_text);
+	if (conf->state_dir != NULL)
+		snprintf(dir, sizeof dir, "%s", conf->state_dir);
+	else
+		server_default_state_dir(dir);
+	conf_unref(conf);
+	return watch ? watch_run(serve_host, (void *)(uintptr_t)config, dir)
+		     : serve_host((void *)(uintptr_t)config);
 }
 
 int
@@ -60,9 +76,7 @@ cli_serve(int argc, char **argv)
 		}
 	if (optind != argc)
 		return cli_usage(serve_usage, 1);
-	if (watch)
-		return watch_run(serve_host, (void *)(uintptr_t)config);
-	return serve_host((void *)(uintptr_t)config);
+	return serve(config, watch);
 }
 
 static const char check_usage[] = "usage: insula check [FILE]\n"
@@ -78,7 +92,7 @@ cli_check(int argc, char **argv)
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 } };
 	static const struct gen_hooks hooks = { server_routes, NULL };
-	char err[CONF_ERR_MAX], dir[] = "/tmp/insula-check.XXXXXX", why[256];
+	char err[CONF_ERR_MAX], dir[SERVER_SCRATCH_MAX];
 	struct conf_doc doc;
 	struct conf *conf;
 	const char *file;
@@ -93,9 +107,9 @@ cli_check(int argc, char **argv)
 	if (cli_load((void *)(uintptr_t)file, &doc, err) != 0 ||
 	    (conf = conf_new(&doc, err)) == NULL)
 		return cli_fail(1, "%s", err);
-	if (mkdtemp(dir) == NULL || stage_init(dir, why) != 0) {
+	if (server_scratch(dir, err) != 0) {
 		conf_unref(conf);
-		return cli_fail(1, "%s: cannot be made", dir);
+		return cli_fail(1, "%s", err);
 	}
 	loop_init((unsigned)conf->loops);
 	plugin_init();
@@ -106,8 +120,7 @@ cli_check(int argc, char **argv)
 	else
 		cli_fail(1, "%s", err);
 	loop_stop_all();
-	stage_fini();
-	rmdir(dir);
+	server_scratch_end(dir);
 	conf_unref(conf);
 	return ret == 0 ? 0 : 1;
 }

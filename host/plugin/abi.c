@@ -40,12 +40,26 @@ abi_versions(unsigned major, unsigned minor, char err[ABI_ERR_MAX])
 	return 0;
 }
 
+/* A number and what ends it. The preprocessor leaves the suffix of the constant: "1u.0u;". */
+static int
+abi_number(const char *p, char stop, unsigned *ret, const char **ret_end)
+{
+	char *end;
+
+	*ret = (unsigned)strtoul(p, &end, 10);
+	if (end == p || *p == '-')
+		return -1;
+	end += *end == 'u';
+	*ret_end = end + 1;
+	return *end == stop ? 0 : -1;
+}
+
 int
 abi_note(const char *p, size_t n, char err[ABI_ERR_MAX])
 {
 	const Elf64_Ehdr *eh = (const void *)p;
 	char text[32] = "";
-	const char *note;
+	const char *note, *end;
 	unsigned major, minor;
 	size_t left;
 
@@ -59,8 +73,7 @@ abi_note(const char *p, size_t n, char err[ABI_ERR_MAX])
 	note += sizeof NOTE - 1;
 	left = n - (size_t)(note - p);
 	memcpy(text, note, left < sizeof text - 1 ? left : sizeof text - 1);
-	/* The preprocessor leaves the suffixes of the constants: "1u.0u;". */
-	if (sscanf(text, "%uu.%uu;", &major, &minor) != 2)
+	if (abi_number(text, '.', &major, &end) != 0 || abi_number(end, ';', &minor, &end) != 0)
 		return abi_fail(err, "its INS_PLUGIN note is malformed");
 	return abi_versions(major, minor, err);
 }

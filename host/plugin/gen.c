@@ -320,8 +320,12 @@ build_services(struct build *b)
 		g->members[i].slots = party[i].slots;
 		g->members[i].n_slots = party[i].n_slots;
 	}
-	if (party[g->n_members].slots[0].n == 1)
+	if (party[g->n_members].slots[0].n == 1) {
 		g->auth = party[g->n_members].slots[0].offers[0]->vtable;
+		if (g->auth->size < sizeof *g->auth || g->auth->identify == NULL)
+			return conf_error(&b->conf->doc, "plugins", b->err,
+			    "the provider of " INS_AUTH_IFACE " has no identify");
+	}
 	return 0;
 }
 

@@ -66,7 +66,7 @@ request_permitted(const char *held, const char *wanted)
 
 /* What the metrics and the access log say of every answer, whoever made it. */
 static void
-request_account(struct http_req *req, const struct ins_ctx *ctx, int result)
+request_account(struct http_req *req, const char *id, const struct ins_ctx *ctx, int result)
 {
 	int64_t us = base_mono_us() - req->start_us;
 	/* A client that left before an answer has no status; 499 is nginx's name for it. */
@@ -95,6 +95,8 @@ request_account(struct http_req *req, const struct ins_ctx *ctx, int result)
 			log_str(&l, "detail", ctx->err_detail);
 		}
 		task_log_ids(ctx, &l);
+	} else {
+		log_str(&l, "request_id", id);
 	}
 	log_end(&l);
 }
@@ -167,7 +169,7 @@ request_end(struct ins_ctx *ctx, int result)
 	}
 	if (result < 0)
 		request_fail(ctx, req, result);
-	request_account(req, ctx, result);
+	request_account(req, ctx->request_id, ctx, result);
 	gen_drop(ctx);
 	ctx->http = NULL;
 	req->task = NULL;
@@ -228,7 +230,7 @@ request_refuse(struct http_req *req, int code, const char *text)
 	trace_request_id(h.p, h.n, id);
 	http_set_header(req, "x-request-id", id);
 	http_reply_error(req, code, text, NULL, NULL);
-	request_account(req, NULL, 0);
+	request_account(req, id, NULL, 0);
 	http_req_done(req);
 }
 
@@ -261,7 +263,7 @@ request_entry(struct http_req *req)
 	b.match = &match;
 	if (b.route->plugin == NULL) {
 		b.route->host(req);
-		request_account(req, NULL, 0);
+		request_account(req, NULL, NULL, 0);
 		http_req_done(req);
 	} else if (task_new(b.route->pattern, request_run, &b, request_setup, request_end) ==
 	    NULL) {

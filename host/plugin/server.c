@@ -45,6 +45,7 @@ static struct {
 	uv_timer_t drain_timer, old_timer;
 	int64_t drain_began_us;
 	int draining, cut, closed, unclean;
+	uint64_t leaked_before; /* by an earlier host of this process */
 } sv;
 
 static int server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
@@ -345,15 +346,35 @@ server_stop(void)
 	memset(&sv, 0, sizeof sv);
 }
 
+/* Plugins that kept crashing stay out, unless the operator has said that it does not go without. */
+static void
+server_quarantine(void)
+{
+	size_t i;
+
+	for (i = 0; sv.opts.quarantined != NULL && i < sv.conf->n_plugins; i++) {
+		const struct conf_plugin *p = &sv.conf->plugins[i];
+
+		if (!sv.opts.quarantined(p->name))
+			continue;
+		if (!p->required)
+			json_object_set_new(sv.disabled, p->name, json_true());
+		log_msg(p->required ? INS_LOG_ERROR : INS_LOG_WARN, "plugin.quarantined", "%s: %s",
+		    p->name, p->required ? "loaded all the same: it is required" : "left out");
+	}
+}
+
 int
 server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 {
 	memset(&sv, 0, sizeof sv);
 	sv.opts = *opts;
 	sv.lock_fd = -1;
+	sv.leaked_before = stage_leaked();
 	sv.disabled = json_object();
 	if (server_load(&sv.conf, err) != 0)
 		return -1;
+	server_quarantine();
 	if (server_lock(err) != 0) {
 		if (sv.lock_fd >= 0)
 			close(sv.lock_fd);
@@ -400,22 +421,34 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 
 /* ---- reload ---- */
 
-/* What only a restart can change. */
+/* Takes over what may change while the host serves, and names what only a restart can change. */
 static void
-server_note(const struct conf *a, const struct conf *b, char note[256])
+server_changed(const struct conf *old, const struct conf *next, char note[256])
 {
-	static const char *const keys[] = { "listen", "admin", "loops", "data", "state_dir", "log",
-		"access_log", "metrics", "limits" };
+	static const char *const keys[] = { "listen", "admin", "loops", "data", "state_dir" };
+	const json_t *a, *b;
 	size_t i, n = 0;
+	int differs;
 
+	log_level_set(next->log_level);
+	request_access_log(next->access_log);
+	server_health_init(next);
 	note[0] = '\0';
-	for (i = 0; i < NELEM(keys); i++) {
-		const json_t *x = json_object_get(a->doc.root, keys[i]);
-		const json_t *y = json_object_get(b->doc.root, keys[i]);
-
-		if (x != y && !json_equal(x, y) && n < 200)
+	for (i = 0; i <= NELEM(keys); i++) {
+		if (i < NELEM(keys)) {
+			a = json_object_get(old->doc.root, keys[i]);
+			b = json_object_get(next->doc.root, keys[i]);
+			differs = a != b && !json_equal(a, b);
+		} else {
+			differs = old->body_max != next->body_max ||
+			    old->conn_bytes_max != next->conn_bytes_max ||
+			    old->tasks_per_conn_max != next->tasks_per_conn_max ||
+			    old->log_text != next->log_text;
+		}
+		if (differs)
 			n += (size_t)snprintf(note + n, 256 - n, "%s%s",
-			    n != 0 ? ", " : "changed and waiting for a restart: ", keys[i]);
+			    n != 0 ? ", " : "changed and waiting for a restart: ",
+			    i < NELEM(keys) ? keys[i] : "limits of connections or log.format");
 	}
 }
 
@@ -446,7 +479,7 @@ server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
 		conf_unref(next);
 		return -1;
 	}
-	server_note(old, next, ret_note);
+	server_changed(old, next, ret_note);
 	conf_unref(old);
 	return 0;
 }
@@ -571,7 +604,7 @@ server_drain_step(uv_timer_t *t)
 	if (!sv.closed)
 		return;
 	if (gen_live() == 1 && plugin_instances() == 0) {
-		sv.unclean |= stage_leaked() != 0;
+		sv.unclean |= stage_leaked() != sv.leaked_before;
 		uv_stop(t->loop);
 	} else if (ms >= DRAIN_CUT_MS) {
 		sv.unclean = 1;
@@ -629,18 +662,41 @@ server_run(void)
 }
 
 int
+server_scratch(char dir[SERVER_SCRATCH_MAX], char err[CONF_ERR_MAX])
+{
+	const char *tmp = getenv("TMPDIR");
+	char why[256];
+
+	if (snprintf(dir, SERVER_SCRATCH_MAX, "%s/insula.XXXXXX", tmp != NULL ? tmp : "/tmp") >=
+		SERVER_SCRATCH_MAX ||
+	    mkdtemp(dir) == NULL)
+		return server_fail(err, "%s: %s", dir, strerror(errno));
+	if (stage_init(dir, why) == 0)
+		return 0;
+	rmdir(dir);
+	return server_fail(err, "%s", why);
+}
+
+void
+server_scratch_end(const char *dir)
+{
+	stage_fini();
+	rmdir(dir);
+}
+
+int
 server_migrate(struct conf *conf, int dry, FILE *progress, char err[CONF_ERR_MAX])
 {
 	struct migrate_set sets[CONF_PLUGINS_MAX + 1];
 	struct image *images[CONF_PLUGINS_MAX];
 	size_t i, n = 0, n_images = 0;
-	char dir[] = "/tmp/insula-migrate.XXXXXX", why[512];
+	char dir[SERVER_SCRATCH_MAX], why[512];
 	int ret = 0;
 
 	if (conf->pg_url == NULL)
 		return server_fail(err, "data.pg.url is not set: there is no database to migrate");
-	if (mkdtemp(dir) == NULL || stage_init(dir, why) != 0)
-		return server_fail(err, "%s: %s", dir, strerror(errno));
+	if (server_scratch(dir, err) != 0)
+		return -1;
 	sets[n].area = "host";
 	sets[n++].schema = migrate_host_schema;
 	for (i = 0; ret == 0 && i < conf->n_plugins; i++) {
@@ -660,7 +716,6 @@ server_migrate(struct conf *conf, int dry, FILE *progress, char err[CONF_ERR_MAX
 		ret = server_fail(err, "%.500s", why);
 	while (n_images > 0)
 		stage_close(images[--n_images]);
-	stage_fini();
-	rmdir(dir);
+	server_scratch_end(dir);
 	return ret;
 }

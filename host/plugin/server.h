@@ -16,6 +16,7 @@ struct server_opts {
 	void *arg;
 	int signals; /* SIGTERM and SIGINT drain, SIGHUP reloads */
 	int migrate; /* apply missing migrations instead of refusing to start */
+	int (*quarantined)(const char *plugin); /* NULL = none is */
 };
 
 /* 0, or -1 with a sentence in err; then everything that was started is stopped again. */
@@ -48,6 +49,10 @@ void server_metrics(struct http_req *);
 void server_default_state_dir(char ret[4096]);
 /* Stages every plugin of the configuration and runs its migrations with the host's. 0, or -1. */
 int server_migrate(struct conf *, int dry, FILE *progress, char err[CONF_ERR_MAX]);
+/* A temporary directory to stage images in, for a process that does not serve. 0, or -1 and err. */
+#define SERVER_SCRATCH_MAX 256
+int server_scratch(char dir[SERVER_SCRATCH_MAX], char err[CONF_ERR_MAX]);
+void server_scratch_end(const char *dir);
 /* mkdir -p with mode 0700. */
 int server_mkdir(const char *path, char err[CONF_ERR_MAX]);
 

@@ -35,3 +35,4 @@ tests_fuzz_fuzz_chat_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_chat_LDADD = $(JANSSON_LIBS)
 endif
 include tests/fuzz/knowledge.mk
+include tests/fuzz/plugin.mk

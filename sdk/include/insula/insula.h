@@ -156,7 +156,7 @@ typedef struct {
 /* ------------------------------------------------------------------------------------------------
  * Services: typed vtables that one plugin provides and others need. A vtable begins with its size
  * and a self pointer. Needs are numbered by their place in the descriptor's table; the host
- * resolves them when it builds a generation, inits providers first, and refuses cycles. Never keep
+ * resolves them when it builds a generation, starts providers first, and refuses cycles. Never keep
  * a service pointer beyond the call it was got for.
  */
 enum {

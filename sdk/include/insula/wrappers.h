@@ -287,8 +287,9 @@ ins_cancelled(ins_ctx *ctx)
 	return ins_api_->task->cancelled(ctx);
 }
 
-/* A background task on a loop, without a tenant, from start() or later. Cancelled when the instance
- * drains. -INS_ELIMIT when the loop has too many tasks. */
+/* A background task on the caller's own loop, without a tenant, from start() or later; what start()
+ * asks for begins when the generation serves. Cancelled when the instance drains. -INS_ELIMIT when the
+ * loop has too many tasks, -INS_ECANCELED when the instance drains. */
 static inline int
 ins_spawn(ins_host *host, ins_loop *loop, const char *name, ins_task_fn fn, void *arg)
 {
@@ -369,7 +370,10 @@ ins_provide(ins_host *host, const char *iface, const char *name, const void *vta
 	return ins_api_->service->provide(host, iface, name, vtable);
 }
 
-/* Provider i of need number `need` of this instance's descriptor, NULL when there is no such. */
+/* Provider i of need number `need` of this instance's descriptor, NULL when there is no such. In a
+ * background task each call may give another plugin's newer version, and keeps the whole generation
+ * that it comes from loaded until the next call or the task's end: do long waits elsewhere, or ask
+ * again after them. */
 static inline const void *
 ins_service(ins_ctx *ctx, ins_host *host, uint32_t need, uint32_t i, const char **ret_name)
 {
