@@ -9,9 +9,10 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-atomic_int peer_live, peer_cancelled, peer_entered;
+atomic_int peer_live, peer_most, peer_cancelled, peer_entered;
 atomic_long peer_written;
 
 static int n_fds;
@@ -49,6 +50,37 @@ stream(struct ins_ctx *ctx, struct http_req *req, long n, int cut)
 }
 
 static int
+set_headers(struct http_req *req)
+{
+	static const struct {
+		const char *name, *value;
+		int rc;
+	} h[] = {
+		{ "X-One", "1", 0 },
+		{ "x-one", "2", 0 },
+		{ "x-two", "a\r\nx-bad: 1", -INS_EINVAL },
+		{ "x bad", "1", -INS_EINVAL },
+		{ "x-bad:", "1", -INS_EINVAL },
+		{ "", "1", -INS_EINVAL },
+		{ "Content-Length", "1", -INS_EINVAL },
+		{ "transfer-encoding", "chunked", -INS_EINVAL },
+		{ "connection", "close", -INS_EINVAL },
+	};
+	char name[16];
+	size_t i;
+	int n = 1;
+
+	for (i = 0; i < NELEM(h); i++)
+		if (http_set_header(req, h[i].name, h[i].value) != h[i].rc)
+			return http_reply(req, 200, "text/plain", h[i].name, strlen(h[i].name));
+	for (i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "x-%zu", i);
+		n += http_set_header(req, name, "v") == 0;
+	}
+	return http_reply(req, n == HTTP_HEADERS_MAX ? 204 : 200, NULL, "many", 4);
+}
+
+static int
 run(struct ins_ctx *ctx, void *arg)
 {
 	struct http_req *req = arg;
@@ -80,6 +112,17 @@ run(struct ins_ctx *ctx, void *arg)
 		http_stream(req, 200, "text/event-stream");
 		http_write(req, ctx, "first", 5);
 		rc = task_sleep(ctx, 3600 * 1000);
+	} else if (strcmp(req->path, "/beat") == 0) {
+		http_stream(req, 200, "text/event-stream");
+		rc = http_heartbeat(req, n, ": ping\n\n", 8);
+		if (rc == 0)
+			rc = task_sleep(ctx, 3600 * 1000);
+	} else if (strcmp(req->path, "/set") == 0) {
+		rc = set_headers(req);
+	} else if (strcmp(req->path, "/twice") == 0) {
+		rc = http_reply(req, 200, "text/plain", "first", 5);
+		if (rc == 0 && http_reply(req, 200, "text/plain", "second", 6) != -INS_EINVAL)
+			rc = -INS_EINTERNAL;
 	} else if (strcmp(req->path, "/error") == 0) {
 		rc = http_reply_error(req, (int)n, "It \"failed\".", "Try again.", "a.b");
 	} else if (strcmp(req->path, "/mute") != 0) {
@@ -109,7 +152,10 @@ on_end(struct ins_ctx *ctx, int result)
 static void
 entry(struct http_req *req)
 {
-	atomic_fetch_add(&peer_live, 1);
+	int live = atomic_fetch_add(&peer_live, 1) + 1, most = atomic_load(&peer_most);
+
+	while (live > most && !atomic_compare_exchange_weak(&peer_most, &most, live))
+		;
 	atomic_fetch_add(&peer_entered, 1);
 	if (task_new("test", run, req, setup, on_end) == NULL) {
 		http_reply_error(req, INS_EUNAVAILABLE, "no task", NULL, NULL);
@@ -232,6 +278,39 @@ peer_ask(const struct peer *p, const char *request)
 	return ret;
 }
 
+static int
+unix_socket(const char *path, struct sockaddr_un *sun)
+{
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	strcpy(sun->sun_path, path);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+const char *
+peer_ask_unix(const char *path, const char *request)
+{
+	struct sockaddr_un sun;
+	int fd = unix_socket(path, &sun);
+	const char *ret;
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	peer_sendz(fd, request);
+	ret = peer_read(fd, NULL, NULL);
+	close(fd);
+	return ret;
+}
+
+void
+peer_leave_socket(const char *path)
+{
+	struct sockaddr_un sun;
+	int fd = unix_socket(path, &sun);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	close(fd);
+}
+
 int
 peer_h2(const struct peer *p, const char *settings, size_t n)
 {
@@ -292,6 +371,7 @@ int
 peer_next(int fd, int type, struct peer_frame *f)
 {
 	unsigned char h[9];
+	size_t over;
 
 	for (;;) {
 		if (read_all(fd, h, sizeof(h)) != 0)
@@ -301,12 +381,15 @@ peer_next(int fd, int type, struct peer_frame *f)
 		f->flags = h[4];
 		f->stream = (unsigned)h[5] << 24 | (unsigned)h[6] << 16 | (unsigned)h[7] << 8 |
 		    h[8];
-		ck_assert_uint_le(f->n, sizeof(f->p));
-		if (read_all(fd, f->p, f->n) != 0)
+		over = f->n > sizeof(f->p) ? f->n - sizeof(f->p) : 0;
+		if (read_all(fd, f->p, f->n - over) != 0)
 			return -1;
+		for (; over > 0; over--)
+			if (read_all(fd, h, 1) != 0)
+				return -1;
 		if (f->type == H2_SETTINGS && (f->flags & 1) == 0)
 			peer_frame(fd, H2_SETTINGS, 1, 0, NULL, 0);
-		if (f->type == type)
+		if (type == -1 || f->type == type)
 			return 0;
 	}
 }

@@ -17,8 +17,9 @@ struct peer {
 	struct http_listener *listener;
 	unsigned port;
 };
-extern atomic_int peer_live, peer_cancelled, peer_entered; /* tasks; tasks that saw a cancel */
-extern atomic_long peer_written;                           /* by /stream, so far */
+extern atomic_int peer_live, peer_most, peer_cancelled,
+    peer_entered;                /* tasks; tasks that saw a cancel */
+extern atomic_long peer_written; /* by /stream, so far */
 
 void peer_start(struct peer *, const struct http_limits *, unsigned loops);
 void peer_stop(struct peer *); /* asserts that no task is left and no descriptor was lost */
@@ -32,6 +33,8 @@ void peer_sendz(int fd, const char *z);
 const char *peer_read(int fd, const char *until, int *ret_end);
 /* One exchange on a connection of its own. */
 const char *peer_ask(const struct peer *, const char *request);
+const char *peer_ask_unix(const char *path, const char *request);
+void peer_leave_socket(const char *path); /* a socket file that nobody serves */
 
 /* HTTP/2, frame by frame. */
 enum {
@@ -49,12 +52,13 @@ enum {
 int peer_h2(const struct peer *, const char *settings, size_t n); /* connects, preface */
 void peer_frame(int fd, int type, int flags, unsigned stream, const void *p, size_t n);
 void peer_h2_request(int fd, unsigned stream, const char *method, const char *path, int more);
-/* The next frame of this type (others are skipped); -1 when the connection ended. */
+/* The next frame of this type (others are skipped; type -1: of any); -1 when the connection ended.
+ */
 struct peer_frame {
 	int type, flags;
 	unsigned stream;
 	size_t n;
-	unsigned char p[1 << 16];
+	unsigned char p[(8 << 10) + 1]; /* of the payload; what is more is read and dropped */
 };
 int peer_next(int fd, int type, struct peer_frame *);
 
