@@ -17,7 +17,11 @@ host_libhost_a_SOURCES += \
 	host/data/pg_error.c \
 	host/data/pg_impl.h \
 	host/data/pg_rows.c \
-	host/data/pg_stmt.c
+	host/data/pg_stmt.c \
+	host/data/redis.c \
+	host/data/redis.h \
+	host/data/redis_impl.h \
+	host/data/redis_uv.c
 
 # The host's own migrations, built in by migrate_host.c.
 host_sql = sql/0001_core.sql

@@ -17,4 +17,9 @@ check_PROGRAMS += tests/integration/check_bus
 integration_tests += tests/integration/check_bus
 tests_integration_check_bus_SOURCES = tests/integration/check_bus.c
 tests_integration_check_bus_LDADD = $(SERVER_LIBS)
+
+check_PROGRAMS += tests/integration/check_redis
+integration_tests += tests/integration/check_redis
+tests_integration_check_redis_SOURCES = tests/integration/check_redis.c
+tests_integration_check_redis_LDADD = $(SERVER_LIBS)
 endif
