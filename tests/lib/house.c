@@ -89,8 +89,8 @@ write_config(const char *plugins, const char *top)
 	ASSERT(f != NULL);
 	fprintf(f,
 	    "listen: [{address: \"127.0.0.1:0\"}]\nstate_dir: %s/state\nloops: 2\n"
-	    "plugin_path: [%s/modules]\n",
-	    house.dir, house.build);
+	    "plugin_path: [%s/modules, %s/tests/plugins/.libs]\n",
+	    house.dir, house.build, house.build);
 	if (house.servers & (SERVERS_PG | SERVERS_NATS))
 		fprintf(f, "data:\n");
 	if (house.servers & SERVERS_PG)
@@ -183,9 +183,12 @@ serve(void)
 	static const char mark[] = "\"host.serving\"";
 	struct timespec pause = { 0, 20 * 1000 * 1000 };
 	int64_t late = base_mono_us() + START_MS * INT64_C(1000);
-	char *log = NULL, *at, *port;
+	char *log, *at, *port;
+	size_t before; /* what an earlier start wrote */
 	int n, status;
 
+	log = house_log();
+	before = strlen(log);
 	house.pid = spawn_insula(
 	    (const char *[]){ "serve", "--no-watch", "--config", house.config, NULL });
 	for (at = NULL; at == NULL;) {
@@ -194,7 +197,7 @@ serve(void)
 		nanosleep(&pause, NULL); /* the log is a file: there is no event to wait for */
 		free(log);
 		log = house_log();
-		at = strstr(log, mark);
+		at = strstr(log + before, mark);
 	}
 	port = strstr(at, "\"port\":");
 	must(port != NULL && sscanf(port, "\"port\":%d", &n) == 1, "no port in the log");
@@ -217,6 +220,21 @@ house_start(const char *plugins, const char *top, int servers)
 		migrate();
 		make_tenants();
 	}
+	serve();
+}
+
+void
+house_kill(int sig)
+{
+	ASSERT(house.pid > 0 && kill(house.pid, sig) == 0);
+	ASSERT(waitpid(house.pid, NULL, 0) == house.pid);
+	house.pid = 0;
+}
+
+void
+house_again(void)
+{
+	ASSERT(house.pid == 0);
 	serve();
 }
 

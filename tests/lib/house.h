@@ -24,6 +24,10 @@
  */
 void house_start(const char *plugins, const char *top, int servers);
 void house_stop(void);
+/* Ends the host's process with a signal and waits for it; starts it again with the same
+ * configuration and database, perhaps on another port. */
+void house_kill(int sig);
+void house_again(void);
 
 const char *house_url(void); /* "http://127.0.0.1:PORT" */
 pid_t house_pid(void);

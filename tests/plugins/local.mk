@@ -10,3 +10,10 @@ tests_plugins_probe_la_SOURCES = tests/plugins/probe.c
 tests_plugins_probe_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_probe_la_LIBADD = $(JANSSON_LIBS)
 endif
+# A workflow for tests of the run engine.
+if HAVE_CHECK
+check_LTLIBRARIES += tests/plugins/stepper.la
+tests_plugins_stepper_la_SOURCES = tests/plugins/stepper.c
+tests_plugins_stepper_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_stepper_la_LIBADD = $(JANSSON_LIBS)
+endif
