@@ -1,5 +1,5 @@
 host_libhost_a_SOURCES += \
-	host/plugin/abi.c host/plugin/abi.h host/plugin/absent.c \
+	host/plugin/abi.c host/plugin/abi.h \
 	host/plugin/admin.c host/plugin/admin.h \
 	host/plugin/api.c host/plugin/api.h \
 	host/plugin/api_auth.c \

@@ -196,11 +196,16 @@ server_loop_start(struct ins_loop *loop, void *arg)
 		outbox_start(loop);
 }
 
+/* The relay goes before the bus that it publishes to. */
+static void
+server_relay_stop(struct ins_loop *loop, void *arg)
+{
+	outbox_stop(loop);
+}
+
 static void
 server_loop_stop(struct ins_loop *loop, void *arg)
 {
-	if (sv.conf->pg_url != NULL && loop->index == 0)
-		outbox_stop(loop);
 	child_loop_stop(loop);
 	fetch_loop_stop(loop);
 	if (sv.conf->pg_url != NULL)
@@ -323,6 +328,8 @@ server_stop(void)
 	}
 	if (sv.admin_listener != NULL)
 		http_close(sv.admin_listener);
+	if (sv.conf->pg_url != NULL)
+		loop_call(loop_get(0), server_relay_stop, NULL);
 	bus_fini();
 	loop_call_all(server_loop_stop, NULL);
 	uv_close((uv_handle_t *)&sv.drain_timer, NULL);
@@ -332,6 +339,10 @@ server_stop(void)
 	uv_run(uv, UV_RUN_NOWAIT);
 	loop_stop_all();
 	gen_fini();
+	if (sv.conf->pg_url != NULL) {
+		tenant_lookup_fini();
+		pg_fini();
+	}
 	metric_func("insula_generations", "", NULL, NULL);
 	metric_func("insula_plugin_images", "", NULL, NULL);
 	metric_func("insula_plugin_images_leaked", "", NULL, NULL);
