@@ -234,10 +234,14 @@ close_loop(struct ins_loop *loop)
 	struct timer limit = { 0 };
 
 	ASSERT(loop == self);
-	task_cancel_all(loop);
+	loop->stopping = 1;
 	timer_start(loop, &limit, LOOP_STOP_MS, give_up);
-	while ((loop->n_tasks > 0 || has_mail(loop)) && timer_active(&limit))
-		uv_run(&loop->uv, UV_RUN_ONCE);
+	do {
+		deliver(loop);
+		task_cancel_all(loop);
+		while (loop->n_tasks > 0 && timer_active(&limit))
+			uv_run(&loop->uv, UV_RUN_DEFAULT);
+	} while (has_mail(loop) && timer_active(&limit));
 	timer_stop(loop, &limit);
 	if (loop->n_tasks > 0)
 		log_msg(INS_LOG_ERROR, "loop.tasks_left", "loop %d: %u tasks did not end in %d ms",

@@ -78,7 +78,8 @@ end(struct ins_ctx *ctx)
 		ctx->on_end(ctx, ctx->result);
 	CHECK_OBJ(ctx, TASK_MAGIC);
 	list_remove(&ctx->link);
-	loop->n_tasks--;
+	if (--loop->n_tasks == 0 && loop->stopping)
+		uv_stop(&loop->uv); /* close_loop() waits for this */
 	arena_fini(&ctx->arena);
 	task_free(ctx);
 }

@@ -6,7 +6,7 @@
 #include <check.h> /* last: it defines fail() */
 
 static char trace[4096];
-static int results[16], n_results, ended;
+static int results[16], n_results, ended, awaited;
 
 static void
 say(const char *z)
@@ -20,7 +20,7 @@ static void
 setup_loop(void)
 {
 	trace[0] = '\0';
-	n_results = ended = 0;
+	n_results = ended = awaited = 0;
 	loop_init(1);
 }
 
@@ -36,11 +36,13 @@ turn(void)
 	uv_run(&loop_self()->uv, UV_RUN_NOWAIT);
 }
 
+/* on_end stops the loop: UV_RUN_ONCE runs timers and then still waits for more. */
 static void
 run_until_ended(int n)
 {
+	awaited = n;
 	while (ended < n)
-		uv_run(&loop_self()->uv, UV_RUN_ONCE);
+		uv_run(&loop_self()->uv, UV_RUN_DEFAULT);
 }
 
 static void
@@ -50,7 +52,8 @@ on_end(struct ins_ctx *ctx, int result)
 	ck_assert_ptr_null(task_self());
 	ck_assert_ptr_nonnull(arena_strdup(&ctx->arena, "the arena is still there"));
 	results[n_results++] = result;
-	ended++;
+	if (++ended == awaited)
+		uv_stop(&loop_self()->uv);
 }
 
 static int
@@ -340,6 +343,8 @@ fired(struct timer *t)
 	ck_assert(!timer_active(t));
 	fired_last = t->at_us;
 	n_fired++;
+	if (loop_self()->n_timers == 0)
+		uv_stop(&loop_self()->uv);
 }
 
 START_TEST(timers_fire_in_the_order_of_their_times)
@@ -354,7 +359,7 @@ START_TEST(timers_fire_in_the_order_of_their_times)
 	for (unsigned i = 1; i < NELEM(t); i += 6)
 		timer_start(loop, &t[i], (i * 31) % 11, fired);
 	while (loop->n_timers > 0)
-		uv_run(&loop->uv, UV_RUN_ONCE);
+		uv_run(&loop->uv, UV_RUN_DEFAULT);
 	ck_assert_int_eq(n_fired, 133);
 }
 END_TEST
@@ -465,7 +470,9 @@ START_TEST(tasks_past_the_limit_are_refused)
 	unsigned i;
 
 	for (i = 0; i < TASKS_PER_LOOP; i++)
-		ck_assert_ptr_nonnull(task_new("t", parks_silently, NULL, NULL, NULL));
+		if (task_new("t", parks_silently, NULL, NULL, NULL) == NULL)
+			break;
+	ck_assert_uint_eq(i, TASKS_PER_LOOP);
 	ck_assert_ptr_null(task_new("t", parks, NULL, say_setup, on_end));
 	ck_assert_ptr_null(task_new_later("t", parks, NULL, say_setup, on_end));
 	while (!list_empty(&loop_self()->tasks))
@@ -588,7 +595,8 @@ main(void)
 	tcase_add_test(tc, a_wait_times_out_and_forgets);
 	tcase_add_test(tc, a_cancelled_wait_forgets);
 	tcase_add_test(tc, freeing_a_condition_wakes_its_waiters_with_canceled);
-	tcase_add_test(tc, tasks_past_the_limit_are_refused);
+	if (!BASE_TSAN) /* its fibers take 800 KB each */
+		tcase_add_test(tc, tasks_past_the_limit_are_refused);
 	tcase_add_test(tc, the_first_failure_wins_and_its_text_is_kept);
 	tcase_add_test(tc, a_log_line_of_a_task_carries_its_ids);
 	tcase_add_test(tc, many_tasks_take_turns);
