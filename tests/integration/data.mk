@@ -22,4 +22,19 @@ check_PROGRAMS += tests/integration/check_redis
 integration_tests += tests/integration/check_redis
 tests_integration_check_redis_SOURCES = tests/integration/check_redis.c
 tests_integration_check_redis_LDADD = $(SERVER_LIBS)
+
+check_PROGRAMS += tests/integration/check_devstack
+integration_tests += tests/integration/check_devstack
+tests_integration_check_devstack_SOURCES = tests/integration/check_devstack.c
+tests_integration_check_devstack_LDADD = $(SERVER_LIBS)
+
+check_PROGRAMS += tests/integration/check_migrate
+integration_tests += tests/integration/check_migrate
+tests_integration_check_migrate_SOURCES = tests/integration/check_migrate.c
+tests_integration_check_migrate_LDADD = $(SERVER_LIBS)
+
+check_PROGRAMS += tests/integration/check_tenant
+integration_tests += tests/integration/check_tenant
+tests_integration_check_tenant_SOURCES = tests/integration/check_tenant.c
+tests_integration_check_tenant_LDADD = $(SERVER_LIBS)
 endif
