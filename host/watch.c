@@ -70,17 +70,27 @@ watch_died(int signum)
 	raise(signum);
 }
 
+/* Sanitizers have handlers of their own, which say more. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WATCH_HANDLERS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WATCH_HANDLERS 0
+#endif
+#endif
+#ifndef WATCH_HANDLERS
+#define WATCH_HANDLERS 1
+#endif
+
 void
 watch_child_init(void)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	static const int deadly[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	struct sigaction sa = { .sa_handler = watch_died, .sa_flags = SA_NODEFER };
 	size_t i;
 
-	for (i = 0; crash_fd >= 0 && i < NELEM(deadly); i++)
+	for (i = 0; WATCH_HANDLERS && crash_fd >= 0 && i < NELEM(deadly); i++)
 		sigaction(deadly[i], &sa, NULL);
-#endif
 }
 
 static void
