@@ -17,10 +17,11 @@
 
 struct client {
 	CURL *curl;
-	char *base, *key;
+	char *base, *key, *unix_path;
 	struct reply reply;
 	size_t head_n, head_cap, body_cap;
 	const char *leave_at;
+	int http2;
 };
 
 static void
@@ -81,6 +82,7 @@ client_free(struct client *c)
 	curl_easy_cleanup(c->curl);
 	free(c->base);
 	free(c->key);
+	free(c->unix_path);
 	free(c->reply.head);
 	free(c->reply.body);
 	json_decref(c->reply.json);
@@ -92,6 +94,19 @@ client_key(struct client *c, const char *key)
 {
 	free(c->key);
 	c->key = key == NULL ? NULL : strdup(key);
+}
+
+void
+client_unix(struct client *c, const char *path)
+{
+	free(c->unix_path);
+	c->unix_path = strdup(path);
+}
+
+void
+client_http2(struct client *c)
+{
+	c->http2 = 1;
 }
 
 static void
@@ -128,6 +143,11 @@ client_call(struct client *c, const char *method, const char *path, const char *
 	headers = curl_slist_append(headers, "Expect:");
 	curl_easy_reset(c->curl);
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	if (c->unix_path != NULL)
+		curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->unix_path);
+	if (c->http2)
+		curl_easy_setopt(
+		    c->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
 	curl_easy_setopt(c->curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);

@@ -23,6 +23,9 @@ struct reply {
 struct client *client_new(const char *base, const char *key);
 void client_free(struct client *);
 void client_key(struct client *, const char *key);
+/* From now on over this unix socket; with HTTP/2 in clear text. */
+void client_unix(struct client *, const char *path);
+void client_http2(struct client *);
 
 /* One exchange; at most 60 s. body NULL = none, sent as application/json unless ctype says
  * otherwise. The reply is the client's, until the next call. */

@@ -296,6 +296,22 @@ house_client(int tenant)
 	return client_new(house.url, house.key[tenant]);
 }
 
+json_t *
+house_admin(const char *path)
+{
+	struct client *c = client_new("http://admin", NULL);
+	const struct reply *r;
+	char sock[128];
+	json_t *j;
+
+	snprintf(sock, sizeof sock, "%s/state/admin.sock", house.dir);
+	client_unix(c, sock);
+	r = client_get(c, path);
+	j = r->status == 200 ? json_incref(r->json) : NULL;
+	client_free(c);
+	return j;
+}
+
 long
 house_rss(void)
 {

@@ -39,6 +39,8 @@ char *house_key_with(int tenant, const char *permissions);
 struct upstream *house_upstream(void);
 /* A client of the house with a tenant's key. */
 struct client *house_client(int tenant);
+/* GET on the admin socket; NULL unless the answer is 200. A new reference. */
+json_t *house_admin(const char *path);
 /* All that the host wrote so far; free(). */
 char *house_log(void);
 
