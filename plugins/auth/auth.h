@@ -9,6 +9,7 @@
 
 #define AUTH_REFUSED_SLOTS 1024u /* credentials that were refused, per loop */
 #define AUTH_TENANT_SLOTS 1024u  /* tenants that tokens named, per loop */
+#define AUTH_AWAY_US 5000000     /* after a question without an answer */
 #define AUTH_REFUSED_US 1000000  /* a refusal is remembered for a second at most */
 
 struct conf {
@@ -29,7 +30,6 @@ struct auth {
 /* Until when an answer of the database is good, and who asks it again. */
 struct freshness {
 	int64_t checked_us; /* monotonic; 0 = never */
-	int64_t retry_us;   /* the database was away: not asked again before */
 	int asking;         /* a task is asking now; the others go on with what is known */
 };
 
@@ -62,6 +62,8 @@ struct tenant {
 /* One loop's. */
 struct auth_loop {
 	struct cache *accepted, *refused, *tenants;
+	int64_t
+	    away_until_us; /* the database did not answer: the known are not asked about before */
 	void *digest; /* EVP_MD_CTX: made once, since fetching a digest costs more than using it */
 };
 
@@ -103,9 +105,11 @@ int auth_unchecked(struct look *, int r);
 int auth_accept(struct look *, const struct accepted *, const char *plan, const char *result);
 
 /* May what is known be used without asking the database? */
-int auth_is_fresh(const struct auth *, const struct freshness *);
+int auth_is_fresh(const struct look *, const struct freshness *);
 /* After a question that failed with r: may what is known be used all the same? */
-int auth_holds_on(const struct auth *, struct freshness *, int r);
+int auth_holds_on(struct look *, struct freshness *, int r);
+/* The database answered. */
+void auth_answered(struct look *);
 
 /* ins_auth.identify */
 INS_AWAITS

@@ -70,6 +70,8 @@ auth_new_key(struct look *look)
 	if (a != NULL)
 		a->fresh.asking = 1;
 	r = ins_key_lookup(look->ctx, key.id, &row);
+	if (r == 0) /* not for an unknown one: some ids are refused without asking */
+		auth_answered(look);
 	if (r == 0) {
 		why = judge_key(&key, &row);
 		return why == NULL ? keep_key(look, &row) : auth_refuse_for_now(look, why);
@@ -79,7 +81,7 @@ auth_new_key(struct look *look)
 		return auth_refuse_for_now(look, &auth_wrong_key);
 	}
 	a = cache_get(look->loop->accepted, look->digest);
-	if (a == NULL || !auth_holds_on(look->auth, &a->fresh, r))
+	if (a == NULL || !auth_holds_on(look, &a->fresh, r))
 		return auth_unchecked(look, r);
 	ins_clear_error(look->ctx);
 	return auth_accept(look, a, a->plan, "grace");
@@ -90,7 +92,7 @@ auth_known_key(struct look *look, const struct accepted *a)
 {
 	if (a->expires_at != 0 && ins_now_us() / 1000000 >= a->expires_at)
 		return auth_refuse_for_now(look, &expired_key);
-	if (auth_is_fresh(look->auth, &a->fresh))
+	if (auth_is_fresh(look, &a->fresh))
 		return auth_accept(look, a, a->plan, "cached");
 	return auth_new_key(look);
 }

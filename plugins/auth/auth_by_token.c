@@ -54,11 +54,12 @@ ask_tenant(struct look *look, const unsigned char key[CACHE_KEY_LEN], const char
 	r = ins_tenant_lookup(look->ctx, tenant_id, &plan, &status);
 	if (r != 0 && r != -INS_ENOTFOUND) {
 		t = cache_get(look->loop->tenants, key);
-		if (t == NULL || !auth_holds_on(look->auth, &t->fresh, r))
+		if (t == NULL || !auth_holds_on(look, &t->fresh, r))
 			return auth_unchecked(look, r);
 		ins_clear_error(look->ctx);
 		return 0;
 	}
+	auth_answered(look);
 	t = cache_put(look->loop->tenants, key);
 	t->fresh.checked_us = ins_mono_us();
 	if (r == -INS_ENOTFOUND) {
@@ -85,7 +86,7 @@ auth_known_token(struct look *look, const struct accepted *a)
 	}
 	tenant_key(a->tenant_id, key);
 	t = cache_get(look->loop->tenants, key);
-	if (t != NULL && auth_is_fresh(look->auth, &t->fresh))
+	if (t != NULL && auth_is_fresh(look, &t->fresh))
 		return answer(look, a, t, "cached");
 	memcpy(tenant_id, a->tenant_id, sizeof tenant_id);
 	r = auth_hold(look);
@@ -162,7 +163,7 @@ auth_new_token(struct look *look)
 	}
 	tenant_key(id.tenant_id, key);
 	t = cache_get(look->loop->tenants, key);
-	if (t == NULL || !auth_is_fresh(look->auth, &t->fresh)) {
+	if (t == NULL || !auth_is_fresh(look, &t->fresh)) {
 		r = ask_tenant(look, key, id.tenant_id);
 		if (r != 0)
 			return r;

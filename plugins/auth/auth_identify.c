@@ -152,27 +152,34 @@ auth_accept(struct look *look, const struct accepted *a, const char *plan, const
 
 /* May what is known be used without asking the database? */
 int
-auth_is_fresh(const struct auth *auth, const struct freshness *f)
+auth_is_fresh(const struct look *look, const struct freshness *f)
 {
 	int64_t now = ins_mono_us(), age = now - f->checked_us;
 
 	if (f->checked_us == 0)
 		return 0;
-	return age < auth->recheck_us || ((f->asking || now < f->retry_us) && age < auth->grace_us);
+	return age < look->auth->recheck_us ||
+	    ((f->asking || now < look->loop->away_until_us) && age < look->auth->grace_us);
 }
 
 /*
- * After a failed question: 1 when what is known may be used all the same. The database is left
- * alone for one `recheck`, so that an outage does not turn every request into a wait.
+ * A question without an answer costs its asker the whole wait for a connection. So the loop asks no
+ * more about those it knows for a while; newcomers still do, and the first answer ends it.
  */
 int
-auth_holds_on(const struct auth *auth, struct freshness *f, int r)
+auth_holds_on(struct look *look, struct freshness *f, int r)
 {
 	f->asking = 0;
-	if (r == -INS_ECANCELED || f->checked_us == 0)
+	if (r == -INS_ECANCELED)
 		return 0;
-	f->retry_us = ins_mono_us() + auth->recheck_us;
-	return ins_mono_us() - f->checked_us < auth->grace_us;
+	look->loop->away_until_us = ins_mono_us() + AUTH_AWAY_US;
+	return f->checked_us != 0 && ins_mono_us() - f->checked_us < look->auth->grace_us;
+}
+
+void
+auth_answered(struct look *look)
+{
+	look->loop->away_until_us = 0;
 }
 
 int

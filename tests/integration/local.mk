@@ -3,3 +3,4 @@ include tests/integration/data.mk
 include tests/integration/host.mk
 include tests/integration/models.mk
 include tests/integration/runs.mk
+include tests/integration/gateway.mk

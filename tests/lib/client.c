@@ -125,7 +125,7 @@ client_call(struct client *c, const char *method, const char *path, const char *
     const void *body, size_t n)
 {
 	struct curl_slist *headers = NULL;
-	char line[4096], *url = NULL;
+	char line[16000], *url = NULL;
 	CURLcode r;
 	long status = 0;
 
