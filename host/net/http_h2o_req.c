@@ -131,8 +131,9 @@ http_impl_new(struct http_conn *c, h2o_req_t *h)
 
 /*
  * What h2o lets through and two parties could read in two ways: both framings or two lengths (h2o
- * takes Transfer-Encoding, then the first Content-Length), folded header lines. h2o drops these
- * headers, but has just put the names into lower case in the raw head.
+ * takes Transfer-Encoding, then the first Content-Length), folded header lines, no Host. h2o drops
+ * these headers, but has just put the names into lower case in the raw head. NULL, or what is
+ * wrong.
  */
 static const char *
 http_ambiguous(struct http_conn *c, h2o_req_t *h)
@@ -143,7 +144,11 @@ http_ambiguous(struct http_conn *c, h2o_req_t *h)
 
 	for (i = 0; i < h->headers.size; i++)
 		if (h->headers.entries[i].name->len == 0)
-			return "folded header lines are not accepted";
+			return "Folded header lines are not accepted.";
+	/* h2o fills in its own name when there was none */
+	if (h->version == 0x101 &&
+	    h->input.authority.base == c->worker->listener->host->authority.hostport.base)
+		return "A request of HTTP/1.1 needs a Host.";
 	if (h->version >= 0x200 || h->entity.base == NULL || h->entity.base < head ||
 	    h->entity.base > head + c->sock->input->size)
 		return NULL;
@@ -152,10 +157,10 @@ http_ambiguous(struct http_conn *c, h2o_req_t *h)
 	if (p == NULL)
 		return NULL;
 	if (memmem(head, n, coding, sizeof(coding) - 1) != NULL)
-		return "both content-length and transfer-encoding";
+		return "Both Content-Length and Transfer-Encoding.";
 	p++;
 	if (memmem(p, n - (size_t)(p - head), length, sizeof(length) - 1) != NULL)
-		return "more than one content-length";
+		return "More than one Content-Length.";
 	return NULL;
 }
 

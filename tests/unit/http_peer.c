@@ -2,6 +2,7 @@
 #include "tests/unit/http_peer.h"
 #include "loop/loop.h"
 #include "loop/task.h"
+#include "net/http_h2o.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -15,7 +16,7 @@
 atomic_int peer_live, peer_most, peer_cancelled, peer_entered;
 atomic_long peer_written;
 
-static int n_fds;
+static int n_fds, parked;
 
 static int
 count_fds(void)
@@ -185,7 +186,8 @@ peer_start(struct peer *p, const struct http_limits *limits, unsigned loops)
 void
 peer_stop(struct peer *p)
 {
-	http_close(p->listener);
+	if (p->listener != NULL)
+		http_close(p->listener);
 	ck_assert_int_eq(peer_live, 0);
 	ck_assert_uint_eq(http_connections(), 0);
 	ck_assert_int_eq(count_fds(), n_fds);
@@ -200,6 +202,48 @@ peer_await(atomic_int *v, int value)
 	for (i = 0; i < 20000 && atomic_load(v) != value; i++)
 		poll(NULL, 0, 1);
 	ck_assert_int_eq(atomic_load(v), value);
+}
+
+static void
+look_parked(struct ins_loop *loop, void *arg)
+{
+	const struct peer *p = arg;
+	const struct http_worker *w = &p->listener->workers[0];
+	const struct http_conn *c;
+	const struct http_impl *r;
+
+	if (list_empty(&w->conns))
+		return;
+	c = LIST_FIRST(&w->conns, struct http_conn, link);
+	if (list_empty(&c->reqs))
+		return;
+	r = LIST_FIRST(&c->reqs, struct http_impl, link);
+	parked = r->waiter != NULL && uv_stream_get_write_queue_size(&c->h.stream) > 0;
+}
+
+void
+peer_parked(const struct peer *p)
+{
+	int i;
+
+	parked = 0;
+	for (i = 0; i < 20000 && !parked; i++) {
+		loop_call(loop_get(0), look_parked, (void *)(uintptr_t)p);
+		poll(NULL, 0, 1);
+	}
+	ck_assert_int_eq(parked, 1);
+}
+
+void
+peer_drop(int fd, size_t n)
+{
+	char buf[8192];
+	ssize_t k;
+
+	for (; n > 0; n -= (size_t)k < n ? (size_t)k : n) {
+		k = recv(fd, buf, sizeof(buf), 0);
+		ck_assert_int_gt(k, 0);
+	}
 }
 
 int

@@ -25,7 +25,12 @@ void peer_start(struct peer *, const struct http_limits *, unsigned loops);
 void peer_stop(struct peer *); /* asserts that no task is left and no descriptor was lost */
 void peer_await(atomic_int *, int value); /* until it has that value, or fails after 20 s */
 
+/* Until the (only) request of the (only) loop waits in http_write() and the kernel takes no more.
+ */
+void peer_parked(const struct peer *);
+
 int peer_connect(const struct peer *);
+void peer_drop(int fd, size_t n); /* reads n bytes or more to nowhere */
 void peer_send(int fd, const void *p, size_t n);
 void peer_sendz(int fd, const char *z);
 /* Reads until the peer closes or `until` was seen; the text in a static buffer of 1 MiB. NULL
