@@ -35,7 +35,8 @@
 #define RUNS_WATCH_BYTES (1u << 20) /* queued for one watcher */
 #define RUNS_WATCH_STALL_MS 30000   /* a watcher that takes nothing for so long is dropped */
 #define RUNS_INTERRUPTIONS_MAX 5    /* restarts that one step may see beyond its attempts */
-#define RUNS_SHARD_TURN 64u         /* runs before the next shard: a batch touches few shards */
+#define RUNS_AHEAD_MAX 16u  /* events of a run that idempotent steps may be ahead of the log */
+#define RUNS_SHARD_TURN 64u /* runs before the next shard: a batch touches few shards */
 
 struct conf {
 	int64_t lease, live, steps_running;
@@ -180,8 +181,8 @@ void engine_load_start(ins_ctx *, struct engine *); /* the runs of shards that w
 int run_reload(ins_ctx *, struct run *);
 
 /* engine_step.c */
-/* Makes ready what the fold holds open and is not dispatched; local: the local steps only. */
-void run_dispatch(ins_ctx *, struct run *, int local);
+/* Makes ready what the fold holds open, is not dispatched yet and may be now. */
+void run_dispatch(ins_ctx *, struct run *);
 void engine_pump(ins_ctx *, struct engine *);
 void engine_drop_ready(struct engine *);
 

@@ -66,7 +66,7 @@ run_record(ins_ctx *ctx, struct run *run, struct run_event *ev)
 		if (ev != NULL)
 			ev->ts_us = run->fold.last_us;
 	} while (ev != NULL);
-	run_dispatch(ctx, run, 1);
+	run_dispatch(ctx, run);
 	run_queue(ctx, run);
 	return 0;
 }
@@ -190,7 +190,7 @@ committed(ins_ctx *ctx, struct run *run)
 		    run_event_new(
 			EV_RUN_ENDED, -1, 0, NULL, json_pack("{s:s}", "status", "cancelled")));
 	else {
-		run_dispatch(ctx, run, 0);
+		run_dispatch(ctx, run);
 		run_queue(ctx, run);
 	}
 	run_unref(run);

@@ -223,6 +223,11 @@ resume(ins_ctx *ctx, struct run *run)
 	int32_t id, last = -1;
 	size_t i;
 
+	/* Nothing goes out before its next attempt is recorded: applying that makes it new again.
+	 */
+	for (i = 0; i < run->fold.n_open; i++)
+		if (run->fold.open[i].class != STEP_LOCAL)
+			run->fold.open[i].state = STEP_DISPATCHED;
 	/* run_record changes the list of open steps: find the next by its id each time. */
 	for (;;) {
 		const struct fold_step *s = NULL;
@@ -245,7 +250,7 @@ resume(ins_ctx *ctx, struct run *run)
 				(s->attempt == 0 ? 1 : s->attempt) + 1, s->name,
 				json_pack("{s:b}", "resumed", 1)));
 	}
-	run_dispatch(ctx, run, 1);
+	run_dispatch(ctx, run);
 }
 
 static void

@@ -3,9 +3,7 @@
  *
  * A step that the log allows becomes a job in the ready list, and a task in the run's tenant when
  * there is room. Each attempt is a job and a task of its own: the attempt's deadline is the task's.
- * Local steps go at once, before anything is committed, and hold the run's commit until they are
- * done; idempotent ones go after the commit that decided on them; effects after the commit of their
- * StepScheduled.
+ * may_go() says when. Local steps hold the run's commit until they are done.
  */
 #include <stdlib.h>
 
@@ -110,8 +108,30 @@ engine_pump(ins_ctx *ctx, struct engine *e)
 	}
 }
 
+/*
+ * May this step go out? A local one always. An idempotent one need not wait for the flush of the
+ * event that decided on it: to do it again does no harm, nobody is told of its result before that
+ * is committed, and a step that takes longer than a flush hides it. It does wait for RunStarted
+ * (nothing is done for a run that may be refused), while the database is away, and when the log is
+ * too far behind. An effect goes out after the commit of its StepScheduled, never before.
+ */
+static int
+may_go(const struct run *run, const struct fold_step *s)
+{
+	int durable = s->seq < run->committed;
+
+	if (s->class == STEP_LOCAL)
+		return 1;
+	if (s->class == STEP_EFFECT)
+		return s->scheduled && durable;
+	/* what was interrupted may be what stopped the host: its next attempt is counted first */
+	return durable ||
+	    (!s->scheduled && run->state == RUN_LIVE && run->engine->backoff_ms == 0 &&
+		run->n_pending <= RUNS_AHEAD_MAX);
+}
+
 void
-run_dispatch(ins_ctx *ctx, struct run *run, int local)
+run_dispatch(ins_ctx *ctx, struct run *run)
 {
 	struct job *job;
 	size_t i;
@@ -121,13 +141,13 @@ run_dispatch(ins_ctx *ctx, struct run *run, int local)
 	for (i = 0; i < run->fold.n_open; i++) {
 		struct fold_step *s = &run->fold.open[i];
 
-		if (s->state != STEP_NEW || (s->class == STEP_LOCAL) != local)
+		if (s->state != STEP_NEW || !may_go(run, s))
 			continue;
 		job = job_new(run, s, s->attempt == 0 ? 1 : s->attempt);
 		if (job == NULL)
 			continue; /* stays new: the next event of the run, or a restart, finds it */
 		s->state = STEP_DISPATCHED;
-		if (local)
+		if (s->class == STEP_LOCAL)
 			run->holds++;
 		make_ready(run->engine, job);
 	}

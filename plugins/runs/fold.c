@@ -232,6 +232,7 @@ fold_apply(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct ru
 	case EV_STEP_SCHEDULED:
 		s->attempt = ev->attempt;
 		s->scheduled = 1;
+		s->seq = ev->seq;
 		s->state = STEP_NEW;
 		return 0;
 	case EV_STEP_COMPLETED:

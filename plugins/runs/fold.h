@@ -72,6 +72,7 @@ struct fold_step {
 	enum step_state state;
 	int32_t max_attempts;
 	int64_t timeout_ms, delay_ms;
+	int64_t seq;   /* of the event that decided on it, or of its last StepScheduled */
 	int scheduled; /* an effect's StepScheduled for `attempt` is recorded */
 	char name[FOLD_NAME_MAX + 1];
 	json_t *input;

@@ -94,6 +94,7 @@ command_step(struct fold *f, const json_t *cmd)
 	s = &f->open[f->n_open++];
 	memset(s, 0, sizeof *s);
 	s->id = f->next_step++;
+	s->seq = f->next_seq - 1;
 	s->class = (enum step_class) class;
 	s->max_attempts = (int32_t)number(cmd, "max_attempts", DEFAULT_ATTEMPTS, FOLD_ATTEMPTS_MAX);
 	s->timeout_ms = number(cmd, "timeout_ms", DEFAULT_TIMEOUT_MS, FOLD_TIMEOUT_MAX_MS);

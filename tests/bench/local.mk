@@ -15,3 +15,11 @@ tests_bench_fit_confidence_SOURCES = tests/bench/fit_confidence.c plugins/workfl
 tests_bench_fit_confidence_LDADD = plugins/text/libtext.la $(index_libs) $(XML_LIBS) $(JANSSON_LIBS)
 EXTRA_DIST += tests/bench/faq_questions.jsonl
 CLEANFILES += tests/bench/fit_confidence
+# plugins/runs: latency and throughput of durable runs through a whole host with PostgreSQL; needs check, as tests do
+EXTRA_PROGRAMS += tests/bench/bench_runs
+tests_bench_bench_runs_SOURCES = tests/bench/bench_runs.c
+tests_bench_bench_runs_LDADD = $(HOUSE_LIBS)
+bench-runs: tests/bench/bench_runs tests/plugins/stepper.la tests/lib/upstream all-am
+	tests/bench/bench_runs
+bench: bench-runs
+CLEANFILES += tests/bench/bench_runs
