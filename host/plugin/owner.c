@@ -12,8 +12,11 @@ owner_cond_new(struct ins_loop *loop, struct instance *inst)
 	c->loop = loop;
 	c->inst = inst;
 	c->cond = cond_new(loop);
-	if (inst != NULL)
+	list_init(&c->link);
+	if (inst != NULL) {
+		list_append(&inst->loops[loop->index].conds, &c->link);
 		inst->loops[loop->index].n_conds++;
+	}
 	return c;
 }
 
@@ -23,6 +26,7 @@ owner_cond_free(struct owner_cond *c)
 	if (c == NULL)
 		return;
 	ASSERT(c->loop == loop_self());
+	list_remove(&c->link);
 	if (c->inst != NULL)
 		c->inst->loops[c->loop->index].n_conds--;
 	cond_free(c->cond);

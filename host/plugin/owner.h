@@ -13,6 +13,7 @@
 
 /* A condition as a plugin holds it (the SDK's ins_cond). Loop. */
 struct owner_cond {
+	struct list link;      /* of the instance's conditions on that loop */
 	struct instance *inst; /* NULL: made by a task */
 	struct ins_loop *loop;
 	struct ins_cond *cond;

@@ -18,6 +18,7 @@
 #include "plugin/trace.h"
 
 static struct list instances;
+static struct list kept; /* those whose image stays mapped: what is left of them may be in use */
 static uint64_t last_id;
 static unsigned n_instances;
 static __thread struct instance *calling; /* its start, drain or stop runs on this thread */
@@ -32,6 +33,8 @@ void
 plugin_init(void)
 {
 	list_init(&instances);
+	if (kept.next == NULL)
+		list_init(&kept);
 	task_plugin_name = plugin_task_name;
 }
 
@@ -108,6 +111,8 @@ plugin_release(struct instance *inst)
 		inst->magic = 0;
 		free((void *)(uintptr_t)inst->name);
 		free(inst);
+	} else {
+		list_append(&kept, &inst->link);
 	}
 }
 
@@ -132,8 +137,10 @@ plugin_new(struct conf *conf, const struct conf_plugin *p, struct image *im, cha
 	list_init(&inst->link);
 	list_append(&instances, &inst->link);
 	n_instances++;
-	for (i = 0; i < LOOP_MAX; i++)
+	for (i = 0; i < LOOP_MAX; i++) {
 		inst->loops[i].spawns_tail = &inst->loops[i].spawns;
+		list_init(&inst->loops[i].conds);
+	}
 
 	snprintf(path, sizeof path, "%s.config", p->path);
 	if (im->desc.options != NULL)

@@ -60,8 +60,9 @@ struct plugin_spawn {
 struct plugin_local {
 	void *local;
 	struct plugin_spawn *spawns, **spawns_tail;
-	unsigned n_tasks; /* background tasks alive */
-	unsigned n_conds; /* conditions made inside start(), not yet freed */
+	unsigned n_tasks;  /* background tasks alive */
+	struct list conds; /* struct owner_cond */
+	unsigned n_conds;  /* conditions made inside start(), not yet freed */
 	uint8_t started, serving, draining, stop_wanted, stopped;
 } __attribute__((aligned(64)));
 
