@@ -4,3 +4,4 @@ include tests/integration/host.mk
 include tests/integration/models.mk
 include tests/integration/runs.mk
 include tests/integration/gateway.mk
+include tests/integration/knowledge.mk
