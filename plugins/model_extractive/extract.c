@@ -10,7 +10,8 @@
 #define K1 1.2
 #define B .5
 #define LAMBDA .7
-#define PICK_MIN .3 /* of the best score: what is weaker would only pad the answer */
+#define PICK_MIN .4     /* of the best score: what is weaker would only pad the answer */
+#define PASSAGE_MIN .65 /* of the best score: what the best sentence of a passage must reach */
 #define HEADING_WEIGHT .8
 #define HEADING_FADE .75 /* for each sentence further from the heading */
 #define DEFAULT_SENTENCES 6u
@@ -171,11 +172,15 @@ overlap(const struct pick_sentence *a, const struct pick_sentence *b)
 static size_t
 pick(struct picker *p, unsigned max, size_t *order)
 {
-	double top = 0;
+	double top = 0, best_of[EXTRACT_PASSAGES_MAX] = { 0 };
 	size_t i, k, n = 0;
 
-	for (i = 0; i < p->n; i++)
+	for (i = 0; i < p->n; i++) {
+		double *of = &best_of[p->v[i].passage];
+
 		top = p->v[i].score > top ? p->v[i].score : top;
+		*of = p->v[i].score > *of ? p->v[i].score : *of;
+	}
 	while (top > 0 && n < max) {
 		double best = -1e9;
 		size_t at = p->n;
@@ -183,7 +188,8 @@ pick(struct picker *p, unsigned max, size_t *order)
 		for (i = 0; i < p->n; i++) {
 			double like = 0, mmr;
 
-			if (p->v[i].picked || p->v[i].score < PICK_MIN * top)
+			if (p->v[i].picked || p->v[i].score < PICK_MIN * top ||
+			    best_of[p->v[i].passage] < PASSAGE_MIN * top)
 				continue;
 			for (k = 0; k < n; k++) {
 				double o = overlap(&p->v[i], &p->v[order[k]]);

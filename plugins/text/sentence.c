@@ -12,7 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define HEADING_MAX 100u /* characters of a heading without a mark */
+#define HEADING_MAX 100u /* bytes of a heading without a mark */
+#define HEADING_NUMBERED_MAX 300u
 
 static const char *const abbreviations[] = { "e.g", "i.e", "etc", "vs", "cf", "mr", "mrs", "ms",
 	"dr", "prof", "st", "fig", "figs", "no", "nos", "sec", "ch", "vol", "pp", "ed", "al",
@@ -28,7 +29,9 @@ struct out {
 static void
 add(struct out *o, const char *p, size_t begin, size_t end, enum sentence_kind kind)
 {
-	while (begin < end && isspace((unsigned char)p[begin]))
+	/* a bracket that closes a sentence before this one belongs to neither */
+	while (
+	    begin < end && (isspace((unsigned char)p[begin]) || strchr(")],;", p[begin]) != NULL))
 		begin++;
 	while (end > begin && isspace((unsigned char)p[end - 1]))
 		end--;
@@ -122,16 +125,30 @@ bullet(const char *p, size_t n)
 	return 0;
 }
 
-/* A short block of one line, without a full stop at its end, which does not lead on with a colon.
- */
+/* "9.1. ", "4.5.2 ": how manuals number their sections. */
+static int
+numbered(const char *p, size_t n)
+{
+	size_t i = 0;
+	int dots = 0;
+
+	while (i < n && (isdigit((unsigned char)p[i]) || (i > 0 && p[i] == '.')))
+		dots += p[i++] == '.';
+	return dots > 0 && i > 2 && i < n && p[i] == ' ';
+}
+
+/* A block of one line: short and without a full stop at its end or a colon that leads on, or with
+ * the number of a section in front of it. */
 static int
 heading_like(const char *p, size_t begin, size_t end)
 {
 	size_t n = end - begin;
 
-	if (n == 0 || n > HEADING_MAX || memchr(p + begin, '\n', n) != NULL)
+	if (n == 0 || memchr(p + begin, '\n', n) != NULL)
 		return 0;
-	return strchr(".!:;,", p[end - 1]) == NULL;
+	if (numbered(p + begin, n))
+		return n <= HEADING_NUMBERED_MAX;
+	return n <= HEADING_MAX && strchr(".!:;,", p[end - 1]) == NULL;
 }
 
 /* Ends the block [begin, end) that was gathered. followed: more text comes after it, so it can be a

@@ -240,8 +240,9 @@ load_faq(const char *dir)
 		size_t len = strlen(names[i]->d_name);
 
 		snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name);
+		/* The package names each page twice, by a link: no page is its own neighbour. */
 		if (len > 5 && strcmp(names[i]->d_name + len - 5, ".html") == 0 &&
-		    strncmp(names[i]->d_name, "index", 5) != 0)
+		    strncmp(names[i]->d_name, "index", 5) != 0 && names[i]->d_type == DT_REG)
 			add_faq_page(path);
 		free(names[i]);
 	}

@@ -102,6 +102,27 @@ START_TEST(markdown_headings_and_fences_are_known)
 }
 END_TEST
 
+START_TEST(a_numbered_heading_may_be_long_and_end_with_a_mark)
+{
+	const char *z =
+	    "9.4. How can I keep a log of the packages? I'd like to know when upgrades and "
+	    "removals have occurred and on which packages!\n\nPass the option.";
+
+	ck_assert_uint_eq(split(z), 2);
+	ck_assert_int_eq(s[0].kind, SENTENCE_HEADING);
+	is(z, 1, SENTENCE_PROSE, "Pass the option.");
+}
+END_TEST
+
+START_TEST(a_bracket_that_was_left_behind_opens_no_sentence)
+{
+	const char *z = "Pass an option (e.g.\n\n    --log\n\n) Then wait.";
+
+	ck_assert_uint_eq(split(z), 3);
+	is(z, 2, SENTENCE_PROSE, "Then wait.");
+}
+END_TEST
+
 START_TEST(empty_and_blank_texts_have_no_sentences)
 {
 	ck_assert_uint_eq(split(""), 0);
@@ -184,6 +205,8 @@ main(void)
 	tcase_add_test(tc, wrapped_lines_are_one_sentence);
 	tcase_add_test(tc, headings_items_and_code_are_told_apart);
 	tcase_add_test(tc, markdown_headings_and_fences_are_known);
+	tcase_add_test(tc, a_numbered_heading_may_be_long_and_end_with_a_mark);
+	tcase_add_test(tc, a_bracket_that_was_left_behind_opens_no_sentence);
 	tcase_add_test(tc, empty_and_blank_texts_have_no_sentences);
 	tcase_add_test(tc, no_more_than_asked_for_are_stored);
 	tcase_add_test(tc, inflections_share_a_term_and_stop_words_are_marked);
