@@ -2,3 +2,4 @@ pkgplugin_LTLIBRARIES += plugins/hello/hello.la
 plugins_hello_hello_la_SOURCES = plugins/hello/hello.c
 plugins_hello_hello_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_hello_hello_la_LIBADD = $(JANSSON_LIBS)
+EXTRA_DIST += plugins/hello/README.md

@@ -1,0 +1,1 @@
+dist_man_MANS += doc/insula.8 doc/insula.yaml.5

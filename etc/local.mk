@@ -1,0 +1,3 @@
+# A sample, never over an operator's file.
+insulaconfdir = $(pkgdatadir)
+dist_insulaconf_DATA = etc/insula.yaml
