@@ -95,7 +95,7 @@ dev_plugins(const struct dev *d)
 			continue;
 		if (strcmp(names[i], "model_openai") != 0)
 			json_object_set_new(map, names[i],
-			    json_pack("{s:b}", "required", strcmp(names[i], "auth") == 0));
+			    json_pack("{s:b}", "required", strcmp(names[i], "hello") != 0));
 		else if (getenv("OPENAI_BASE_URL") != NULL)
 			json_object_set_new(map, names[i], dev_openai());
 	}
