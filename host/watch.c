@@ -57,8 +57,6 @@ watch_quarantined(const char *plugin)
 	return 0;
 }
 
-/* A sanitizer has handlers of its own, which say more. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* Only async-signal-safe calls; the structs read here are those of this thread. */
 static void
 watch_died(int signum)
@@ -71,7 +69,6 @@ watch_died(int signum)
 	signal(signum, SIG_DFL);
 	raise(signum);
 }
-#endif
 
 /* Sanitizers have handlers of their own, which say more. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
