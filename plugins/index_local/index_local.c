@@ -30,21 +30,42 @@ static const char *const sql[S_COUNT] = {
 #define COMPARE(op)                                                                     \
 	"CASE WHEN " V " ~ " NUMBER " AND c.value ~ " NUMBER " THEN " V "::numeric " op \
 	" c.value::numeric END"
-#define MATCHES                                                                                                                                                        \
-	"coalesce(CASE c.op WHEN 'contains' THEN strpos(" V ", c.value) > 0 "                                                                                          \
-	"WHEN 'not contains' THEN coalesce(strpos(" V ", c.value), 0) = 0 "                                                                                            \
-	"WHEN 'start with' THEN starts_with(" V ", c.value) "                                                                                                          \
-	"WHEN 'end with' THEN right(" V ", length(c.value)) = c.value WHEN 'is' THEN " V                                                                               \
-	" = c.value "                                                                                                                                                  \
-	"WHEN 'is not' THEN " V " IS DISTINCT FROM c.value WHEN 'empty' THEN coalesce(" V                                                                              \
-	", '') = '' "                                                                                                                                                  \
-	"WHEN 'not empty' THEN " V                                                                                                                                     \
-	" <> '' WHEN '=' THEN " COMPARE("=") " WHEN '\u2260' THEN " COMPARE(                                                                                           \
-	    "<>") " WHEN '>' THEN " COMPARE(">") " WHEN '<' THEN " COMPARE("<") " WHEN '\u2265' "                                                                      \
-										"THEN " COMPARE(">=") " WHEN '\u2264' THEN " COMPARE("<=") " WHEN 'before' THEN " V    \
-																	   " COLLATE \"C\" < c.value " \
-																	   "WHEN 'after' THEN " V      \
-																	   " COLLATE \"C\" > c.value END, false)"
+#define MATCHES                                                                                                                       \
+	"coalesce(CASE c.op WHEN 'contains' THEN strpos(" V ", c.value) > 0 "                                                         \
+	"WHEN 'not contains' THEN coalesce(strpos(" V ", c.value), 0) = 0 "                                                           \
+	"WHEN 'start with' THEN starts_with(" V ", c.value) "                                                                         \
+	"WHEN 'end with' THEN right(" V ", length(c.value)) = c.value WHEN 'is' THEN " V                                              \
+	" = c.value "                                                                                                                 \
+	"WHEN 'is not' THEN " V " IS DISTINCT FROM c.value WHEN 'empty' THEN coalesce(" V                                             \
+	", '') = '' "                                                                                                                 \
+	"WHEN 'not empty' THEN " V                                                                                                    \
+	" <> '' WHEN '=' THEN " COMPARE("=") " WHEN '\u2260' THEN " COMPARE(                                                          \
+	    "<>") " WHEN '>' THEN " COMPARE(">") " WHEN '<' THEN " COMPARE("<") " WHEN '\u2265' "                                     \
+										"THEN " COMPARE(">=") " WHEN '\u2264' THEN " COMPARE( \
+										    "<=") " WHEN "                                    \
+											  "'befor"                                    \
+											  "e' "                                       \
+											  "THEN"                                      \
+											  " " V                                       \
+											  " COLLA"                                    \
+											  "TE "                                       \
+											  "\"C\" "                                    \
+											  "< "                                        \
+											  "c."                                        \
+											  "value "                                    \
+											  "WHEN "                                     \
+											  "'after"                                    \
+											  "' "                                        \
+											  "THEN"                                      \
+											  " " V                                       \
+											  " COLLA"                                    \
+											  "TE "                                       \
+											  "\"C\" "                                    \
+											  "> "                                        \
+											  "c."                                        \
+											  "value "                                    \
+											  "END, "                                     \
+											  "false)"
 #define CONDITIONS "jsonb_to_recordset($1::jsonb) AS c (name text, op text, value text)"
 	[S_FILTER] = "SELECT d.document_id FROM documents d WHERE d.deleted_at IS NULL AND "
 		     "d.status = 'indexed' "

@@ -128,7 +128,8 @@ begin(ins_ctx *ctx, struct work *w)
 static int
 load(ins_ctx *ctx, struct work *w)
 {
-	size_t cap = (size_t)w->bytes * 65 / 64 + 64; /* base64 has line ends, and room is for all of it */
+	size_t cap = (size_t)w->bytes * 65 / 64 +
+	    64; /* base64 has line ends, and room is for all of it */
 	const char *last = "0";
 	ins_rows *rows;
 	ins_str z;

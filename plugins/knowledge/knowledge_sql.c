@@ -27,7 +27,7 @@
 /* $1 milliseconds */
 #define IS_STALE                                                                        \
 	"(d.status IN " PENDING " AND d.updated_at < now() - $1::bigint * interval '1 " \
-				"millisecond')"
+	"millisecond')"
 
 const char *const knowledge_sql[S_COUNT] = {
 	[S_FIND] = "SELECT document_id, job_id, status, content_sha256 = $1 AND media_type = $2 "
@@ -57,7 +57,7 @@ const char *const knowledge_sql[S_COUNT] = {
 	    "j.total, "
 	    "'error', j.error, 'created_at', " TIME("j.created_at") ", 'updated_at', " TIME(
 		"j.updated_at") "), " IS_STALE " FROM ingest_jobs j JOIN documents d ON "
-					       "d.document_id = j.document_id "
+				"d.document_id = j.document_id "
 				"WHERE j.job_id = $2 AND ($3::uuid IS NULL OR j.document_id = "
 				"$3::uuid) AND d.deleted_at IS NULL",
 	[S_CHANGE] =

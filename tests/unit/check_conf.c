@@ -37,7 +37,8 @@ static const struct {
 	    "t.yaml:3: data.pg.url: must begin with postgresql://" },
 	{ "plugins: {Hello: {}}", "t.yaml:1: plugins.Hello: a plugin's name has" },
 	{ "plugins:\n  a:\n    caps: [http,\n      htp]",
-	    "t.yaml:4: plugins.a.caps[1]: there is no such capability; did you mean http; there are" },
+	    "t.yaml:4: plugins.a.caps[1]: there is no such capability; did you mean http; there "
+	    "are" },
 	{ "plugins: [a]", "t.yaml:1: plugins: must be a map of names" },
 	{ "loops: 1\nlog: {}\nloops: 2", "t.yaml:3: loops: the key stands here a second time" },
 	{ "a: &x 1\nb: *x", "t.yaml:1: a: anchors (&name) are not allowed" },

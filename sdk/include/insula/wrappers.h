@@ -288,8 +288,8 @@ ins_cancelled(ins_ctx *ctx)
 }
 
 /* A background task on the caller's own loop, without a tenant, from start() or later; what start()
- * asks for begins when the generation serves. Cancelled when the instance drains. -INS_ELIMIT when the
- * loop has too many tasks, -INS_ECANCELED when the instance drains. */
+ * asks for begins when the generation serves. Cancelled when the instance drains. -INS_ELIMIT when
+ * the loop has too many tasks, -INS_ECANCELED when the instance drains. */
 static inline int
 ins_spawn(ins_host *host, ins_loop *loop, const char *name, ins_task_fn fn, void *arg)
 {
@@ -537,9 +537,9 @@ ins_stream(ins_ctx *ctx, int status, const char *ctype)
 	return ins_api_->http->stream(ctx, status, ctype);
 }
 /* From now on the host itself sends these bytes (at most 64, copied) whenever nothing of the answer
- * was written for ms milliseconds, so that neither client nor proxy takes a silent stream for a dead
- * one: ins_heartbeat(ctx, 15000, ins_s(": ping\n\n")). Whole frames only: it may come between any two
- * writes. */
+ * was written for ms milliseconds, so that neither client nor proxy takes a silent stream for a
+ * dead one: ins_heartbeat(ctx, 15000, ins_s(": ping\n\n")). Whole frames only: it may come between
+ * any two writes. */
 static inline int
 ins_heartbeat(ins_ctx *ctx, int64_t ms, ins_str bytes)
 {
