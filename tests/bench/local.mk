@@ -23,3 +23,22 @@ bench-runs: tests/bench/bench_runs tests/plugins/stepper.la tests/lib/upstream a
 	tests/bench/bench_runs
 bench: bench-runs
 CLEANFILES += tests/bench/bench_runs
+# the host: one row per figure; a benchmark never fails a build
+bench_programs = tests/bench/h2o_bare tests/bench/bench_tokens tests/bench/bench_faq \
+	tests/bench/bench_start tests/bench/bench_switch
+EXTRA_PROGRAMS += $(bench_programs)
+tests_bench_h2o_bare_SOURCES = tests/bench/h2o_bare.c
+tests_bench_h2o_bare_LDADD = $(H2O_LIBS) $(UV_LIBS) $(OPENSSL_LIBS) -lwslay -lz -lm
+tests_bench_bench_tokens_SOURCES = tests/bench/bench_tokens.c
+tests_bench_bench_tokens_LDADD = $(OPENSSL_LIBS)
+tests_bench_bench_faq_SOURCES = tests/bench/bench_faq.c
+tests_bench_bench_start_SOURCES = tests/bench/bench_start.c
+tests_bench_bench_switch_SOURCES = tests/bench/bench_switch.c host/loop/co.c host/base/base.c
+tests_bench_bench_switch_LDADD = $(BOOST_CONTEXT_LIBS)
+EXTRA_DIST += tests/bench/run tests/bench/tokens.lua
+CLEANFILES += $(bench_programs)
+bench-host: all-am $(bench_programs)
+	-@tests/bench/bench_switch
+	-@$(srcdir)/tests/bench/run $(top_builddir)
+bench: bench-host
+.PHONY: bench bench-host bench-bm25 bench-runs
