@@ -24,7 +24,7 @@ static const struct gen_hooks *hooks;
 static struct list gens;
 static int slot = -1; /* of each loop; taken once in the life of the process */
 static uint64_t last_id, n_reloads, n_refused, n_skipped;
-static unsigned n_live;
+static _Atomic unsigned n_live; /* read by whoever scrapes the metrics */
 static struct gen *newest;
 static struct ins_metric *metric_reloads, *metric_skipped;
 

@@ -26,7 +26,7 @@
 static struct {
 	char *dir;
 	struct list images;
-	uint64_t opened, closed, leaked;
+	_Atomic uint64_t opened, closed, leaked; /* read by whoever scrapes the metrics */
 } stage;
 
 static int stage_fail(char err[256], const char *fmt, ...) __attribute__((format(printf, 2, 3)));

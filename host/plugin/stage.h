@@ -37,6 +37,7 @@ void stage_close(struct image *);
 /* As stage_close, but the image stays mapped for ever: something of it may still be referred to. */
 void stage_leak(struct image *, const char *why);
 unsigned stage_images(const char *name); /* live ones of a plugin */
+/* Any thread. */
 uint64_t stage_opened(void), stage_closed(void), stage_leaked(void);
 
 #endif
