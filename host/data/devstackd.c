@@ -230,7 +230,8 @@ setup_signals(void)
 int
 main(int argc, char **argv)
 {
-	struct devstackd d = { .host = getppid() };
+	/* Static: its strings last as long as the process. */
+	static struct devstackd d;
 	char err[DEVSTACKD_ERR] = "";
 	int i, j;
 
@@ -240,6 +241,7 @@ main(int argc, char **argv)
 		    "Runs until standard input ends.\n");
 		return 2;
 	}
+	d.host = getppid();
 	d.dir = argv[1];
 	setsid();
 	umask(022);
