@@ -174,7 +174,8 @@ server_migrated(const struct migrate_set *sets, size_t n, char err[CONF_ERR_MAX]
 		    : server_fail(err, "%s keeps tables, and data.pg.url is not set", sets[0].area);
 	all[0].area = "host";
 	all[0].schema = migrate_host_schema;
-	memcpy(all + 1, sets, n * sizeof *sets);
+	if (n > 0) /* no plugin with tables: sets is NULL, which memcpy may not get */
+		memcpy(all + 1, sets, n * sizeof *sets);
 	if (sv.opts.migrate)
 		r = migrate_run(sv.conf->pg_url, all, n + 1, 0, NULL, why);
 	else
