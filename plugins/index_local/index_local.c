@@ -208,7 +208,7 @@ search(ins_ctx *ctx, void *self, const json_t *in, json_t **ret_out)
 	struct index_query *q = ins_alloc(ctx, sizeof *q);
 	int64_t begin = ins_mono_us(), need = -1;
 	struct request rq;
-	int r;
+	int r, tries = 0;
 
 	*ret_out = NULL;
 	if (q == NULL)
@@ -218,6 +218,9 @@ search(ins_ctx *ctx, void *self, const json_t *in, json_t **ret_out)
 		r = filter_read(ctx, x, rq.condition, &rq.filter);
 	while (r == 0 && *ret_out == NULL) {
 		r = try_search(ctx, x, &rq, q, &need, ret_out);
+		if (r == 0 && *ret_out == NULL && ++tries > TRIES_MAX)
+			r = ins_fail(ctx, INS_EUNAVAILABLE,
+			    "the index was dropped while it was read; its memory is too small");
 		if (r == 0 && *ret_out == NULL)
 			r = pull(ctx, x, need);
 	}

@@ -13,7 +13,8 @@
 #define CHANGES_ROWS 5000    /* document changes read at once */
 #define FILTER_CONDITIONS 20u
 #define FILTER_DOCUMENTS 100000u
-#define WAIT_MS 2 /* while another task reads the same tenant's changes */
+#define TRIES_MAX 5 /* other tenants may push an index out between reading and searching it */
+#define WAIT_MS 2   /* while another task reads the same tenant's changes */
 
 struct index_conf {
 	double k1, b, title_boost;

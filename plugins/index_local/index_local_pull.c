@@ -169,7 +169,6 @@ static int
 pull_once(ins_ctx *ctx, struct index_local *x, const char *tenant, int64_t need, int *ret_done)
 {
 	struct index_set *old, *set = NULL;
-	size_t before;
 	int r;
 
 	r = tenants_begin(x->tenants, tenant);
@@ -181,7 +180,6 @@ pull_once(ins_ctx *ctx, struct index_local *x, const char *tenant, int64_t need,
 			tenants_end(x->tenants, tenant, NULL);
 		return -INS_ENOMEM;
 	}
-	before = tenants_bytes(x->tenants);
 	r = 0;
 	if (old->complete >= need)
 		*ret_done = 1;
@@ -189,7 +187,7 @@ pull_once(ins_ctx *ctx, struct index_local *x, const char *tenant, int64_t need,
 		r = pull_page(ctx, x, old, &set);
 	index_set_unref(old);
 	tenants_end(x->tenants, tenant, set);
-	ins_add(x->bytes, NULL, (double)tenants_bytes(x->tenants) - (double)before);
+	ins_add(x->bytes, NULL, (double)tenants_grown(x->tenants));
 	return r;
 }
 

@@ -17,7 +17,7 @@ struct tenant {
 
 struct tenants {
 	pthread_mutex_t lock;
-	size_t max, bytes;
+	size_t max, bytes, reported;
 	unsigned n;
 	struct tenant *newest, *oldest;
 	struct tenant *buckets[BUCKETS];
@@ -179,13 +179,14 @@ tenants_end(struct tenants *t, const char *id, struct index_set *set)
 	index_set_unref(old);
 }
 
-size_t
-tenants_bytes(struct tenants *t)
+ptrdiff_t
+tenants_grown(struct tenants *t)
 {
-	size_t n;
+	ptrdiff_t n;
 
 	pthread_mutex_lock(&t->lock);
-	n = t->bytes;
+	n = (ptrdiff_t)(t->bytes - t->reported);
+	t->reported = t->bytes;
 	pthread_mutex_unlock(&t->lock);
 	return n;
 }

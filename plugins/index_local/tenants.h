@@ -22,7 +22,8 @@ struct index_set *tenants_get(struct tenants *, const char *id);
 int tenants_begin(struct tenants *, const char *id);
 /* Ends that; set (taken) replaces the tenant's, NULL leaves it. */
 void tenants_end(struct tenants *, const char *id, struct index_set *set);
-size_t tenants_bytes(struct tenants *);
+/* How much memory all sets take more than when this was last asked: for a gauge. */
+ptrdiff_t tenants_grown(struct tenants *);
 unsigned tenants_count(struct tenants *);
 
 #endif

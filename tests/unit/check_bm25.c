@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugins/index_local/index.h"
+#include "plugins/index_local/tenants.h"
 
 static const struct index_params params = { 1.2, .75, 2 };
 static struct index_query q;
@@ -345,6 +346,47 @@ START_TEST(queries_without_terms_find_nothing)
 }
 END_TEST
 
+START_TEST(least_used_tenants_leave_when_memory_is_full)
+{
+	struct segment *seg = segment_of(texts, "", 0, N_TEXTS, 1);
+	struct index_set *held, *s = index_set_new();
+	size_t one;
+	struct tenants *t;
+	char id[16];
+	int i;
+
+	s = with(s, seg);
+	one = s->bytes;
+	t = tenants_new(one * 5 / 2);
+	for (i = 0; i < 3; i++) {
+		snprintf(id, sizeof id, "tenant-%d", i);
+		ck_assert_int_eq(tenants_begin(t, id), 1);
+		ck_assert_int_eq(tenants_begin(t, id), 0); /* one reads, others wait */
+		tenants_end(t, id, index_set_ref(s));
+		ck_assert_int_eq(tenants_begin(t, id), 1);
+		tenants_end(t, id, NULL);
+	}
+	ck_assert_uint_eq(tenants_count(t), 2);
+	ck_assert_int_eq(tenants_grown(t), (ptrdiff_t)(2 * one));
+	ck_assert_int_eq(tenants_grown(t), 0);
+	held = tenants_get(t, "tenant-1"); /* now the last used one */
+	ck_assert_uint_eq(held->n_chunks, N_TEXTS);
+	ck_assert_int_eq(tenants_begin(t, "tenant-3"), 1);
+	tenants_end(t, "tenant-3", index_set_ref(s));
+	index_set_unref(held);
+	held = tenants_get(t, "tenant-1");
+	ck_assert_uint_eq(held->n_chunks, N_TEXTS);
+	index_set_unref(held);
+	held = tenants_get(t, "tenant-2"); /* read again, from nothing */
+	ck_assert_uint_eq(held->n_chunks, 0);
+	tenants_free(t); /* who reads keeps what he reads */
+	search(held, "banana", 10);
+	ck_assert_uint_eq(q.n_hits, 0);
+	index_set_unref(held);
+	index_set_unref(s);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -365,6 +407,7 @@ main(void)
 	tcase_add_test(t, many_small_changes_stay_few_segments);
 	tcase_add_test(t, filters_apply_inside_the_search);
 	tcase_add_test(t, queries_without_terms_find_nothing);
+	tcase_add_test(t, least_used_tenants_leave_when_memory_is_full);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
