@@ -185,7 +185,7 @@ serve(void)
 	int64_t late = base_mono_us() + START_MS * INT64_C(1000);
 	char *log, *at, *port;
 	size_t before; /* what an earlier start wrote */
-	int n, status;
+	int n = 0, status;
 
 	log = house_log();
 	before = strlen(log);
