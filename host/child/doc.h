@@ -13,10 +13,11 @@
 #include <stdio.h>
 
 #define DOC_INPUT_MAX (64u << 20) /* bytes of a document */
-#define DOC_TEXT_MAX (24u << 20)  /* bytes of its text: its passages must fit into one transaction \
-				   */
-#define DOC_BLOCKS_MAX 50000u     /* what comes after is joined to the last one */
-#define DOC_TITLE_MAX 500u        /* bytes */
+#define DOC_TEXT_MAX                                                                           \
+	(24u << 20)           /* bytes of its text: its passages must fit into one transaction \
+			       */
+#define DOC_BLOCKS_MAX 50000u /* what comes after is joined to the last one */
+#define DOC_TITLE_MAX 500u    /* bytes */
 #define DOC_NFC_RUN_MAX (64u << 10) /* bytes normalised at once */
 
 enum doc_block_type {
