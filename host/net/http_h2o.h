@@ -1,6 +1,7 @@
 /*
- * http_h2o.h: private to http_h2o.c (listeners), http_h2o_conn.c (connections and their limits) and
- * http_h2o_req.c (requests and answers): the only files that know libh2o 2.2.5.
+ * http_h2o.h: private to the four files that know libh2o 2.2.5: http_h2o.c (listeners),
+ * http_h2o_conn.c (connections and their limits), http_h2o_req.c (requests), http_h2o_reply.c
+ * (answers).
  *
  * Who owns whom. A listener has one worker per loop; a worker has an h2o context, the listening
  * socket and its connections. A connection counts itself once for its socket and once for each
@@ -151,6 +152,11 @@ void http_conn_unref(struct http_conn *);
 /* http_h2o_req.c */
 int http_on_request(h2o_handler_t *, h2o_req_t *);
 void http_on_answer(h2o_filter_t *, h2o_req_t *, h2o_ostream_t **);
+struct http_impl *http_impl_of(struct http_req *);
+void http_impl_unref(struct http_impl *);
+
+/* http_h2o_reply.c */
+void http_impl_on_proceed(h2o_generator_t *, h2o_req_t *);
 /* Ends HTTP/1's answer in the middle, unless h2o is writing (then the write fails by itself). */
 void http_impl_abort(struct http_impl *);
 

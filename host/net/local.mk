@@ -5,6 +5,7 @@ host_libhost_a_SOURCES += \
 	host/net/http_guard.c host/net/http_guard.h \
 	host/net/http_h2o.c host/net/http_h2o.h \
 	host/net/http_h2o_conn.c \
+	host/net/http_h2o_reply.c \
 	host/net/http_h2o_req.c \
 	host/net/route.c host/net/route.h \
 	host/net/sock.c host/net/sock.h host/net/sock_info.c \

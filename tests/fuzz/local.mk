@@ -37,3 +37,4 @@ endif
 include tests/fuzz/knowledge.mk
 include tests/fuzz/plugin.mk
 include tests/fuzz/base.mk
+include tests/fuzz/net.mk

@@ -104,6 +104,20 @@ START_TEST(a_nul_in_the_head_is_refused)
 }
 END_TEST
 
+START_TEST(a_nul_in_an_http2_path_is_refused)
+{
+	static const char block[] = "\x82\x86\x04\x06/who\0x";
+	int fd = peer_h2(&peer, NULL, 0);
+	struct peer_frame f;
+
+	peer_frame(fd, H2_HEADERS, 5, 1, block, sizeof(block) - 1);
+	ck_assert_int_eq(peer_next(fd, H2_HEADERS, &f), 0);
+	ck_assert_uint_eq(f.p[0], 0x8c); /* :status 400 */
+	close(fd);
+	ck_assert_int_eq(peer_entered, 0);
+}
+END_TEST
+
 START_TEST(too_many_headers_are_refused)
 {
 	int fd = peer_connect(&peer), i, end;
@@ -200,12 +214,12 @@ END_TEST
 
 START_TEST(a_frame_larger_than_agreed_ends_its_connection)
 {
-	static char big[20000];
+	static char big[9 + 20000] = { 0, 0x4e, 0x20, H2_DATA, 1, 0, 0, 0, 1 };
 	int fd = peer_h2(&peer, NULL, 0);
 	struct peer_frame f;
 
 	peer_h2_request(fd, 1, "POST", "/echo", 1);
-	peer_frame(fd, H2_DATA, 1, 1, big, sizeof(big));
+	(void)!send(fd, big, sizeof(big), MSG_NOSIGNAL); /* it may be closed half-way */
 	ck_assert_int_eq(peer_next(fd, H2_PUSH, &f), -1);
 	close(fd);
 	ck_assert_int_eq(peer_entered, 0);
@@ -247,6 +261,7 @@ main(void)
 	tcase_add_checked_fixture(t, start, stop);
 	tcase_add_loop_test(t, bad_bytes_are_refused, 0, NELEM(wire));
 	tcase_add_test(t, a_nul_in_the_head_is_refused);
+	tcase_add_test(t, a_nul_in_an_http2_path_is_refused);
 	tcase_add_test(t, too_many_headers_are_refused);
 	tcase_add_test(t, an_endless_header_is_refused);
 	tcase_add_loop_test(t, nothing_is_smuggled_behind_a_refused_request, 0, 3);

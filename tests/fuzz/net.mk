@@ -1,0 +1,11 @@
+# host/net
+EXTRA_DIST += tests/fuzz/corpus/route tests/fuzz/corpus/http_decode
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_route tests/fuzz/fuzz_http_decode
+tests_fuzz_fuzz_route_SOURCES = tests/fuzz/fuzz_route.c
+tests_fuzz_fuzz_route_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_route_LDADD = $(HOST_LIBS)
+tests_fuzz_fuzz_http_decode_SOURCES = tests/fuzz/fuzz_http_decode.c
+tests_fuzz_fuzz_http_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_http_decode_LDADD = $(HOST_LIBS)
+endif
