@@ -62,7 +62,11 @@ build()
 	local dir=$out/$1 cc=$2
 	shift 2
 	mkdir -p "$dir" && cd "$dir" || return 1
-	[ -f Makefile ] || "$top/configure" --enable-werror "CC=$cc" CFLAGS="${CFLAGS:--O2 -g}" "$@" || return 1
+	case "$*" in
+	*-asan*|*-tsan*) CFLAGS='-O1 -g' ;;
+	*) CFLAGS='-O2 -g' ;;
+	esac
+	[ -f Makefile ] || "$top/configure" --enable-werror "CC=$cc" CFLAGS="$CFLAGS" "$@" || return 1
 	make -j "$jobs"
 }
 
@@ -81,6 +85,15 @@ make_check()
 	done
 	find tests -name '*.log' -exec grep -h 'Checks: ' {} +
 	return $rc
+}
+
+# build_fuzzers: these and what they link, not the plugins and tests.
+build_fuzzers()
+{
+	mkdir -p "$out/fuzz" && cd "$out/fuzz" || return 1
+	[ -f Makefile ] || "$top/configure" --enable-werror --enable-asan --enable-fuzz CC=clang CFLAGS='-O1 -g' || return 1
+	# shellcheck disable=SC2046
+	make built && make -j "$jobs" $(cd "$top" && ls tests/fuzz/fuzz_*.c | sed 's/\.c$//')
 }
 
 clients()
