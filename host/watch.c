@@ -35,7 +35,7 @@
 
 static int crash_fd = -1;     /* child: the pipe */
 static char quarantine[1024]; /* names, each with a space behind */
-static volatile sig_atomic_t child_pid;
+static volatile sig_atomic_t child_pid, stopping;
 
 static struct {
 	char plugin[64];
@@ -96,6 +96,8 @@ watch_child_init(void)
 static void
 watch_pass_on(int signum)
 {
+	if (signum != SIGHUP)
+		stopping = 1;
 	if (child_pid > 0)
 		kill((pid_t)child_pid, signum);
 }
@@ -170,6 +172,8 @@ watch_once(int (*child)(void *), void *arg, char plugin[64])
 		return -1;
 	}
 	child_pid = pid;
+	if (stopping) /* came while there was nobody to pass it on to */
+		kill(pid, SIGTERM);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	child_pid = 0;
@@ -197,7 +201,7 @@ watch_run(int (*child)(void *), void *arg, const char *dir)
 		status = watch_once(child, arg, plugin);
 		if (status >= 0 && WIFEXITED(status))
 			return WEXITSTATUS(status);
-		/* SIGKILL and SIGTERM are somebody's wish, not a crash of ours. */
+		/* SIGTERM is somebody's wish, not a crash of ours. */
 		if (status >= 0 && WTERMSIG(status) == SIGTERM)
 			return 0;
 		if (status >= 0) {
@@ -211,7 +215,9 @@ watch_run(int (*child)(void *), void *arg, const char *dir)
 			ms = WATCH_BACKOFF_MS;
 		wait.tv_sec = ms / 1000;
 		wait.tv_nsec = ms % 1000 * 1000000;
-		nanosleep(&wait, NULL);
+		nanosleep(&wait, NULL); /* a signal cuts it short */
+		if (stopping)
+			return 0;
 		ms = ms * 2 > WATCH_BACKOFF_MAX_MS ? WATCH_BACKOFF_MAX_MS : ms * 2;
 	}
 }

@@ -175,7 +175,8 @@ doc_add(struct doc *d, const char *p, size_t n)
 		i += g;
 		from = i;
 	}
-	buf_add(d, &d->cur, p + from, i - from);
+	if (i > from) /* p is NULL for no text at all */
+		buf_add(d, &d->cur, p + from, i - from);
 }
 
 void

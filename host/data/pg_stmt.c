@@ -23,7 +23,14 @@ static const char *const verbs[] = { "select", "insert", "update", "delete", "me
 static const char *const refused[] = { "set_config", "query_to_xml", "query_to_xmlschema",
 	"query_to_xml_and_xmlschema", "cursor_to_xml", "cursor_to_xmlschema", "ts_stat",
 	"ts_rewrite", "dblink", "dblink_exec", "pg_advisory_lock", "pg_advisory_lock_shared",
-	"pg_try_advisory_lock", "pg_try_advisory_lock_shared" };
+	"pg_try_advisory_lock", "pg_try_advisory_lock_shared",
+	/* an UPDATE of this view sets what it shows, for the session */
+	"pg_settings",
+	/* large objects and temporary tables are outside row-level security */
+	"lo_create", "lo_creat", "lo_from_bytea", "lo_get", "lo_import", "lo_open", "lo_put",
+	"lo_unlink", "lo_export", "temp", "temporary" };
+/* INTO makes a table, unless it follows one of these. */
+static const char *const before_into[] = { "insert", "merge" };
 
 /* Past a quoted run that began at *p with the quote q; doubled quotes stay inside. NULL when it
  * does not end. */
@@ -68,7 +75,7 @@ skip_dollar(const char *p)
 
 	if (isdigit((unsigned char)*e))
 		return p;
-	while (isalnum((unsigned char)*e) || *e == '_')
+	while (isalnum((unsigned char)*e) || *e == '_' || (unsigned char)*e >= 0x80)
 		e++;
 	if (*e != '$')
 		return p;
@@ -77,6 +84,16 @@ skip_dollar(const char *p)
 		if (strncmp(end, p, n) == 0)
 			return end + n;
 	return NULL;
+}
+
+/* PostgreSQL joins strings that only white space with a line end parts, and reads the second as it
+ * read the first, escapes or not. */
+static int
+continues(const char *e)
+{
+	size_t n = strspn(e, " \t\f\v\r\n");
+
+	return e[n] == '\'' && (memchr(e, '\n', n) != NULL || memchr(e, '\r', n) != NULL);
 }
 
 static int
@@ -100,7 +117,8 @@ refuse(char err[160], const char *why, size_t n, const char *word)
 int
 pg_text_check(const char *sql, char err[160])
 {
-	const char *p = sql, *e;
+	const char *p = sql, *e, *last = "";
+	size_t n_last = 0;
 	int words = 0, ended = 0;
 
 	if (strlen(sql) > PG_TEXT_MAX)
@@ -111,7 +129,7 @@ pg_text_check(const char *sql, char err[160])
 			continue;
 		}
 		if (p[0] == '-' && p[1] == '-') {
-			p += strcspn(p, "\n");
+			p += strcspn(p, "\r\n"); /* either ends it */
 			continue;
 		}
 		if (p[0] == '/' && p[1] == '*') {
@@ -147,6 +165,11 @@ pg_text_check(const char *sql, char err[160])
 				    err, "no data statement begins with ", (size_t)(e - p), p);
 			if (word_is(p, (size_t)(e - p), refused, NELEM(refused)))
 				return refuse(err, "refused: ", (size_t)(e - p), p);
+			if (e - p == 4 && strncasecmp(p, "into", 4) == 0 &&
+			    !word_is(last, n_last, before_into, NELEM(before_into)))
+				return refuse(err, "refused: SELECT INTO", 0, "");
+			last = p;
+			n_last = (size_t)(e - p);
 		} else if (*p == ';') {
 			ended = 1;
 			e = p + 1;
@@ -155,6 +178,8 @@ pg_text_check(const char *sql, char err[160])
 		}
 		if (e == NULL)
 			return refuse(err, "a string or quoted name does not end", 0, "");
+		if (e[-1] == '\'' && continues(e))
+			return refuse(err, "refused: a string in several parts", 0, "");
 		p = e;
 	}
 	return words > 0 ? 0 : refuse(err, "the text is empty", 0, "");

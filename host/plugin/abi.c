@@ -95,11 +95,10 @@ abi_descriptor(const ins_plugin *d, ins_plugin *ret_copy, char err[ABI_ERR_MAX])
 		    INS_ABI_MAJOR, INS_ABI_MINOR);
 	memset(ret_copy, 0, sizeof *ret_copy);
 	memcpy(ret_copy, d, d->size);
-	if (d->name == NULL || d->version == NULL || d->summary == NULL)
-		return abi_fail(err, "%s is NULL",
-		    d->name == NULL          ? "name"
-			: d->version == NULL ? "version"
-					     : "summary");
+	if (d->name == NULL || d->version == NULL)
+		return abi_fail(err, "%s is NULL", d->name == NULL ? "name" : "version");
+	if (ret_copy->summary == NULL)
+		ret_copy->summary = "";
 	if (d->init == NULL)
 		return abi_fail(err, "init is NULL");
 	return 0;

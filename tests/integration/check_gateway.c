@@ -160,7 +160,7 @@ END_TEST
 START_TEST(forged_token_is_refused)
 {
 	struct claims k = good;
-	char *token, *c;
+	char *token, *byte;
 
 	k.key = "another secret, also of 32 bytes and more";
 	token_refused(k, "signature");
@@ -170,8 +170,8 @@ START_TEST(forged_token_is_refused)
 	k.kid = "nobody";
 	token_refused(k, "signature");
 	token = make(good);
-	c = token + strlen(token) - 10; /* stays base64url, whatever it was */
-	*c = *c == 'A' ? 'B' : 'A';
+	byte = token + strlen(token) - 10; /* stays base64url, whatever it was */
+	*byte = *byte == 'A' ? 'B' : 'A';
 	refused(token, "signature");
 	free(token);
 }

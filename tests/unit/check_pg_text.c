@@ -64,6 +64,14 @@ static const char *const bad[] = {
 	"SELECT $a$ open",
 	"SELECT /* open",
 	"/* */ SET x = 1",
+	"SELECT * INTO TEMP documents FROM documents",
+	"SELECT a INTO x FROM t",
+	"WITH x AS (SELECT 1) SELECT * INTO y FROM x",
+	"SELECT 1 --\r, set_config('a', 'b', true)",
+	"SELECT $\xc3\xa9$ ' $\xc3\xa9$, set_config('a', 'b', true) -- '",
+	"SELECT E'a'\n'\\' ', set_config('a', 'b', true) --'",
+	"UPDATE pg_settings SET setting = $1 WHERE name = 'search_path'",
+	"SELECT lo_get($1)",
 };
 
 START_TEST(a_data_statement_is_taken)
