@@ -432,7 +432,8 @@ peer_next(int fd, int type, struct peer_frame *f)
 			if (read_all(fd, h, 1) != 0)
 				return -1;
 		if (f->type == H2_SETTINGS && (f->flags & 1) == 0)
-			peer_frame(fd, H2_SETTINGS, 1, 0, NULL, 0);
+			(void)!send(
+			    fd, "\0\0\0\4\1\0\0\0\0", 9, MSG_NOSIGNAL); /* if it still listens */
 		if (type == -1 || f->type == type)
 			return 0;
 	}
