@@ -352,7 +352,7 @@ START_TEST(least_used_tenants_leave_when_memory_is_full)
 	struct index_set *held, *s = index_set_new();
 	size_t one;
 	struct tenants *t;
-	char id[16];
+	char id[32];
 	int i;
 
 	s = with(s, seg);
