@@ -103,7 +103,7 @@ struct http_conn {
 	/* HTTP/2 bodies in arrival */
 	struct list arriving;
 	unsigned scan, n_arriving;
-	int weighing;
+	int weighing, rx_moved; /* rx_moved: a request was handed on since rx_base was taken */
 	uint64_t rx_base, rx_taken;
 };
 

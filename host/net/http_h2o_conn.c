@@ -208,8 +208,8 @@ http_see_h2(h2o_req_t *req, void *arg)
 }
 
 /*
- * The body bytes that h2o holds for a connection's streams: what came in since the first of them
- * began, without what was handed on, and not more than each may have.
+ * The body bytes that h2o holds for a connection's streams: what came in since a tick last saw none
+ * of them, without what was handed on, and not more than each may have.
  */
 static void
 http_weigh(struct http_conn *c)
@@ -219,8 +219,6 @@ http_weigh(struct http_conn *c)
 
 	if (!c->weighing) {
 		c->weighing = 1;
-		c->rx_base = rx;
-		c->rx_taken = 0;
 		guard_rate_stop(&c->rate);
 	}
 	held = rx - c->rx_base;
@@ -234,15 +232,11 @@ http_weigh(struct http_conn *c)
 		http_conn_cut(c, "rate");
 }
 
-/* After each poll of the loop, but not more often than HTTP_SCAN_MS. */
-void
-http_conn_on_check(uv_check_t *check)
+static void
+http_scan(struct http_worker *w)
 {
-	struct http_worker *w = check->data;
 	struct http_conn *c;
 
-	if (http_worker_now(w) - w->scan_ms < HTTP_SCAN_MS)
-		return;
 	w->scan++;
 	w->scan_ms = http_worker_now(w);
 	w->listener->conf.http2.callbacks.foreach_request(&w->ctx, http_see_h2, w);
@@ -252,6 +246,25 @@ http_conn_on_check(uv_check_t *check)
 		if (c->sock != NULL && !c->cut)
 			http_weigh(c);
 	}
+}
+
+/* After each poll of the loop, but not more often than HTTP_SCAN_MS. */
+void
+http_conn_on_check(uv_check_t *check)
+{
+	struct http_worker *w = check->data;
+
+	if (http_worker_now(w) - w->scan_ms >= HTTP_SCAN_MS)
+		http_scan(w);
+}
+
+/* No body is in arrival now, so what was received belongs to none. */
+static void
+http_rebase(struct http_conn *c)
+{
+	c->rx_base = sock_received(h2o_socket_get_fd(c->sock));
+	c->rx_taken = 0;
+	c->rx_moved = 0;
 }
 
 /* A request that is too slow in coming. In clear text its sender is told why. */
@@ -275,6 +288,8 @@ http_tick_reading(struct http_conn *c, int64_t now)
 
 	if (!c->h1_seen || c->h1_busy || c->h1_input > 0)
 		c->idle_since_ms = -1;
+	if (!c->h1_seen && c->rx_moved && c->scan != w->scan)
+		http_rebase(c);
 	if (!c->h1_seen)
 		return; /* HTTP/2: http_weigh() and h2o's idle timer; TLS: h2o's handshake timer */
 	if (c->h1_busy) {
@@ -371,6 +386,7 @@ http_conn_on_tick(uv_timer_t *tick)
 	for (i = w->conns.next; i != &w->conns; i = i->next)
 		CONTAINER_OF(i, struct http_conn, link)->h1_seen = 0;
 	w->listener->conf.http1.callbacks.foreach_request(&w->ctx, http_see_h1, w);
+	http_scan(w);
 	http_tick_left(w);
 	for (i = w->conns.next; i != &w->conns; i = i->next) {
 		c = CONTAINER_OF(i, struct http_conn, link);

@@ -189,6 +189,7 @@ http_on_request(h2o_handler_t *self, h2o_req_t *h)
 	const char *why;
 
 	c->rx_taken += h->entity.len;
+	c->rx_moved = 1;
 	why = http_ambiguous(c, h);
 	if (why != NULL)
 		return http_refuse(h, 400, why);
