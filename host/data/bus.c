@@ -273,6 +273,80 @@ delivery_free(struct bus_delivery *d)
 	free(d);
 }
 
+/* The broker counts deliveries, we count tries: the difference is kept here, for the latest. */
+static struct {
+	uint64_t durable, stream_seq, n;
+} returned[BUS_RETURNED_MAX];
+static unsigned next_returned;
+
+static uint64_t
+durable_hash(const char *z)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	for (; *z != '\0'; z++)
+		h = (h ^ (unsigned char)*z) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+uint64_t
+bus_returned(const char *durable, uint64_t stream_seq)
+{
+	uint64_t h = durable_hash(durable);
+	unsigned i;
+
+	for (i = 0; i < BUS_RETURNED_MAX; i++)
+		if (returned[i].stream_seq == stream_seq && returned[i].durable == h)
+			return returned[i].n;
+	return 0;
+}
+
+/* Under the lock. */
+static void
+count_return(const struct bus_delivery *d)
+{
+	uint64_t h = durable_hash(d->sub->durable);
+	unsigned i;
+
+	for (i = 0; i < BUS_RETURNED_MAX; i++)
+		if (returned[i].stream_seq == d->stream_seq && returned[i].durable == h)
+			break;
+	if (i == BUS_RETURNED_MAX) {
+		i = next_returned++ % BUS_RETURNED_MAX;
+		returned[i].durable = h;
+		returned[i].stream_seq = d->stream_seq;
+		returned[i].n = 0;
+	}
+	returned[i].n++;
+}
+
+/* Under the lock. */
+static void
+finish(struct bus_delivery *d)
+{
+	d->sub->in_flight--;
+	if (bus.running) {
+		bus_settle(d);
+	} else {
+		list_remove(&d->link);
+		bus_sub_unref(d->sub);
+		delivery_free(d);
+	}
+}
+
+void
+bus_return(void *token)
+{
+	struct bus_delivery *d = token;
+
+	CHECK_OBJ(d, BUS_DELIVERY_MAGIC);
+	bus_lock();
+	d->returned = 1;
+	count_return(d);
+	finish(d);
+	bus_unlock();
+}
+
 void
 bus_done(void *token, int result, const char *error)
 {
@@ -283,14 +357,7 @@ bus_done(void *token, int result, const char *error)
 	d->result = result;
 	if (result < 0)
 		d->error = base_strdup(error == NULL ? "failed" : error);
-	d->sub->in_flight--;
-	if (bus.running) {
-		bus_settle(d);
-	} else {
-		list_remove(&d->link);
-		bus_sub_unref(d->sub);
-		delivery_free(d);
-	}
+	finish(d);
 	bus_unlock();
 }
 
@@ -300,7 +367,11 @@ settle_one(natsConnection *nc, struct bus_delivery *d)
 {
 	char nak[64];
 
-	if (d->result >= 0) {
+	if (d->returned) {
+		snprintf(nak, sizeof nak, "-NAK {\"delay\": %d}", BUS_RETURN_MS * 1000000);
+		bus_reply(nc, d->msg, nak);
+		metric_add(m_deliveries, "returned", 1);
+	} else if (d->result >= 0) {
 		bus_reply(nc, d->msg, "+ACK");
 		metric_add(m_deliveries, "ok", 1);
 	} else if (d->tries <= BUS_RETRIES) {

@@ -17,6 +17,8 @@
 #include "loop/task.h"
 
 #define BUS_RETRIES 3
+#define BUS_RETURN_MS 1000
+#define BUS_RETURNED_MAX 256 /* given back and not yet here again; older ones count as tries */
 #define BUS_CRASHES_MAX                                                                         \
 	8                /* deliveries that began and never ended, then the dead letters get it \
 			  */
@@ -49,6 +51,9 @@ struct bus_sub *bus_subscribe(const char *durable, const char *event_type,
 /* Control thread; no delivery begins after it returns. Those under way may still call bus_done. */
 void bus_unsubscribe(struct bus_sub *);
 void bus_done(void *token, int result, const char *error);
+/* Gives a delivery back that no handler saw (no room, a subscription that ended): it comes again
+ * after BUS_RETURN_MS and does not count as a try. Instead of bus_done(). */
+void bus_return(void *token);
 /* For tests: other pauses, in ms, than 1000, 5000, 25000. NULL: those. Before bus_init(). */
 void bus_retry_set(const int64_t ms[BUS_RETRIES]);
 

@@ -44,7 +44,7 @@ struct bus_delivery {
 	natsMsg *msg;
 	json_t *envelope; /* until handed over */
 	uint64_t tries, stream_seq;
-	int result;
+	int result, returned;
 	char *error;
 	int64_t not_before_us; /* a dead letter that could not be written is tried again */
 };
@@ -58,7 +58,8 @@ natsConnection *bus_connection(void);
 int bus_ready(void);   /* connected, and the streams are there */
 void bus_wait(int ms); /* for any change */
 void bus_signal(void);
-void bus_add(struct bus_delivery *);    /* it is outstanding now */
+uint64_t bus_returned(const char *durable, uint64_t stream_seq); /* how often it was given back */
+void bus_add(struct bus_delivery *);                             /* it is outstanding now */
 void bus_settle(struct bus_delivery *); /* and now it is not: the bus' thread acknowledges */
 natsStatus bus_streams_make(jsCtx *);
 /* A connection for the CLI and for outbox.c. */

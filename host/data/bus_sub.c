@@ -56,7 +56,7 @@ hand_over(struct ins_loop *loop, void *arg)
 	bus_unlock();
 	if (stopped) {
 		json_decref(envelope);
-		bus_done(d, -INS_EUNAVAILABLE, "the subscription ended");
+		bus_return(d);
 	} else {
 		d->sub->deliver(loop, d->sub->user, envelope, d);
 	}
@@ -99,6 +99,7 @@ receive(struct bus_sub *s, natsMsg *msg)
 	jsMsgMetaData_Destroy(meta);
 	d->envelope = json_parse(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), err);
 	bus_lock();
+	d->tries -= bus_returned(s->durable, d->stream_seq);
 	bus_add(d);
 	if (!json_is_object(d->envelope) || d->tries > BUS_CRASHES_MAX) {
 		/* No handler can do better: no retries. */

@@ -3,7 +3,8 @@
  *
  * A delivery is a task on one loop, inside the tenant of its envelope, and holds the generation
  * that serves there. The message is acknowledged by the handler's return alone. A delivery that
- * finds no room or no generation with its plugin goes back to the bus as failed, which tries again.
+ * finds no room or no generation with its plugin goes back to the bus, which brings it again; that
+ * is no try.
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -118,7 +119,7 @@ api_bus_deliver(struct ins_loop *loop, void *user, json_t *envelope, void *token
 	    task_new(d.sub->event_type, delivery_run, &d, delivery_setup, delivery_end) != NULL)
 		return;
 	json_decref(envelope);
-	bus_done(token, -INS_EUNAVAILABLE, "this host has no room for it now");
+	bus_return(token);
 }
 
 void
