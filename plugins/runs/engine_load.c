@@ -74,11 +74,7 @@ load_free(struct load *l)
 static int
 load_spawn(struct load *l)
 {
-	int r = ins_spawn(l->engine->plugin->host, l->engine->loop, "runs.load", load_task, l);
-
-	if (r != 0)
-		load_free(l);
-	return r;
+	return ins_spawn(l->engine->plugin->host, l->engine->loop, "runs.load", load_task, l);
 }
 
 static int
@@ -377,7 +373,13 @@ load_task(ins_ctx *ctx, void *arg)
 		return 0;
 	}
 	engine_kick(ctx, e);
-	load_spawn(l);
+	/* A task for each page, so that its memory goes with it. A full loop is waited for: these
+	 * runs have nobody else. */
+	while (load_spawn(l) != 0)
+		if (ins_sleep(ctx, RETRY_MS) != 0) {
+			load_free(l);
+			break;
+		}
 	return 0;
 }
 
@@ -411,8 +413,10 @@ engine_load_start(ins_ctx *ctx, struct engine *e)
 	l->window = PAGE_EVENTS;
 	snprintf(l->after, sizeof l->after, "00000000-0000-0000-0000-000000000000");
 	ins_log(ctx, INS_LOG_INFO, "runs.shards", json_pack("{s:i}", "taken", (int)n));
-	if (load_spawn(l) != 0)
+	if (load_spawn(l) != 0) {
+		load_free(l);
 		memset(e->loaded, 0, sizeof e->loaded);
+	}
 }
 
 /* Loads the run anew, from its row. */
@@ -436,7 +440,10 @@ load_one(struct run *run, const ins_rows *row)
 	}
 	snprintf(l->tenants[0], TENANT_BYTES, "%s", run->tenant_id);
 	l->n_runs = 1;
-	return load_spawn(l);
+	if (load_spawn(l) == 0)
+		return 0;
+	load_free(l);
+	return -INS_ELIMIT;
 }
 
 int

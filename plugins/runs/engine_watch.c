@@ -269,8 +269,10 @@ follow(ins_ctx *ctx, ins_watch *w)
 		struct run_event *ev = run_event_parse(rows, i, 0);
 		json_t *j;
 
-		if (ev == NULL)
+		if (ev == NULL) {
+			ins_rows_end(rows);
 			return ins_fail(ctx, INS_ENOMEM, "out of memory");
+		}
 		j = run_event_json(ev);
 		w->following = 0;
 		watch_event(w, ev, j);
@@ -278,6 +280,7 @@ follow(ins_ctx *ctx, ins_watch *w)
 		json_decref(j);
 		run_event_free(ev);
 	}
+	ins_rows_end(rows); /* a long wait reads many times */
 	if (i > 0) {
 		w->poll_ms = POLL_MIN_MS;
 		return 0;
