@@ -24,7 +24,7 @@ host_libhost_a_SOURCES += \
 	host/data/redis_uv.c
 
 # The host's own migrations, built in by migrate_host.c.
-host_sql = sql/0001_core.sql
+host_sql = sql/0001_core.sql sql/0002_no_temporary.sql
 host_sql_inc = $(host_sql:.sql=.inc)
 EXTRA_DIST += $(host_sql)
 BUILT_SOURCES += $(host_sql_inc)

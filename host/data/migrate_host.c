@@ -5,5 +5,9 @@
 static const char sql_0001_core[] =
 #include "sql/0001_core.inc"
     ;
+static const char sql_0002_no_temporary[] =
+#include "sql/0002_no_temporary.inc"
+    ;
 
-const char *const migrate_host_schema[] = { "0001_core", sql_0001_core, NULL };
+const char *const migrate_host_schema[] = { "0001_core", sql_0001_core, "0002_no_temporary",
+	sql_0002_no_temporary, NULL };
