@@ -264,7 +264,7 @@ conf_read_data(struct conf *c, const json_t *obj, char err[CONF_ERR_MAX])
 {
 	static const char *const pg[] = { "postgresql://", "postgres://", NULL };
 	static const char *const nats[] = { "nats://", "tls://", NULL };
-	static const char *const redis[] = { "redis://", "rediss://", "unix:", NULL };
+	static const char *const redis[] = { "redis://", "unix:", NULL };
 	struct conf_data_opt *o;
 
 	if (conf_options(&c->doc, "data", obj, data_table, &c->arena, (void **)&o, err) != 0)

@@ -23,7 +23,7 @@
 static const struct gen_hooks *hooks;
 static struct list gens;
 static int slot = -1; /* of each loop; taken once in the life of the process */
-static uint64_t last_id, n_reloads, n_refused, n_skipped;
+static uint64_t last_id;
 static _Atomic unsigned n_live; /* read by whoever scrapes the metrics */
 static struct gen *newest;
 static struct ins_metric *metric_reloads, *metric_skipped;
@@ -52,24 +52,6 @@ gen_list(void)
 	return &gens;
 }
 
-uint64_t
-gen_reloads(void)
-{
-	return n_reloads;
-}
-
-uint64_t
-gen_refused(void)
-{
-	return n_refused;
-}
-
-uint64_t
-gen_skipped(void)
-{
-	return n_skipped;
-}
-
 void
 gen_init(const struct gen_hooks *h)
 {
@@ -77,7 +59,7 @@ gen_init(const struct gen_hooks *h)
 	list_init(&gens);
 	if (slot < 0)
 		slot = loop_slot_new();
-	last_id = n_reloads = n_refused = n_skipped = 0;
+	last_id = 0;
 	n_live = 0;
 	newest = NULL;
 	metric_reloads = metric_get(METRIC_COUNTER, "insula_reloads_total",
@@ -433,7 +415,6 @@ build(struct build *b, int start)
 		}
 		i = (size_t)(b->fault - b->conf->plugins);
 		b->skip[i] = 1;
-		n_skipped++;
 		metric_add(metric_skipped, b->fault->name, 1);
 		if (b->skipped == NULL)
 			b->skipped = json_object();
@@ -508,9 +489,7 @@ gen_apply(struct conf *conf, const char *only, const json_t *disabled, char err[
 	ret = build(b, 1);
 	if (ret == 0) {
 		gen_publish(b);
-		n_reloads++;
 	} else {
-		n_refused++;
 		log_event(INS_LOG_ERROR, "generation.refused", json_pack("{s:s}", "why", err));
 	}
 	metric_add(metric_reloads, ret == 0 ? "ok" : "refused", 1);

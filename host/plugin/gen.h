@@ -91,7 +91,6 @@ json_t *gen_report(void);
 /* Of the newest generation: [{"method", "pattern", "permission" ("public" for anyone), "plugin"}].
  */
 json_t *gen_routes(void);
-uint64_t gen_reloads(void), gen_refused(void), gen_skipped(void);
 
 /* Loop: the generation that serves here. */
 struct gen *gen_current(struct ins_loop *);

@@ -20,6 +20,7 @@
 #include "child/child.h"
 #include "data/bus.h"
 #include "data/pg.h"
+#include "data/redis.h"
 #include "net/fetch.h"
 #include "net/http.h"
 #include "net/tls.h"
@@ -39,6 +40,7 @@ static struct {
 	json_t *disabled;      /* plugins disabled by hand */
 	char dir[4096], admin[4096];
 	int lock_fd;
+	int redis; /* it is configured, and the URL was understood */
 	struct tls_conf *tls[CONF_LISTEN_MAX];
 	struct http_listener *listeners[CONF_LISTEN_MAX], *admin_listener;
 	uv_signal_t signals[3];
@@ -72,12 +74,6 @@ const char *
 server_admin_socket(void)
 {
 	return sv.admin;
-}
-
-const char *
-server_state_dir(void)
-{
-	return sv.dir;
 }
 
 void
@@ -192,6 +188,8 @@ server_loop_start(struct ins_loop *loop, void *arg)
 {
 	if (sv.conf->pg_url != NULL)
 		pg_loop_start(loop);
+	if (sv.redis)
+		redis_loop_start(loop);
 	fetch_loop_start(loop);
 	if (sv.conf->pg_url != NULL && loop->index == 0)
 		outbox_start(loop);
@@ -209,6 +207,8 @@ server_loop_stop(struct ins_loop *loop, void *arg)
 {
 	child_loop_stop(loop);
 	fetch_loop_stop(loop);
+	if (sv.redis)
+		redis_loop_stop(loop);
 	if (sv.conf->pg_url != NULL)
 		pg_loop_stop(loop);
 }
@@ -344,6 +344,8 @@ server_stop(void)
 		tenant_lookup_fini();
 		pg_fini();
 	}
+	if (sv.redis)
+		redis_fini();
 	metric_func("insula_generations", "", NULL, NULL);
 	metric_func("insula_plugin_images", "", NULL, NULL);
 	metric_func("insula_plugin_images_leaked", "", NULL, NULL);
@@ -379,6 +381,8 @@ server_quarantine(void)
 int
 server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 {
+	char why[160];
+
 	memset(&sv, 0, sizeof sv);
 	sv.opts = *opts;
 	sv.lock_fd = -1;
@@ -408,6 +412,8 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 		pg_init(sv.conf->pg_url);
 		tenant_lookup_init();
 	}
+	if (sv.conf->redis_url != NULL)
+		sv.redis = redis_init(sv.conf->redis_url, why) == 0;
 	metric_func("insula_generations", "generations alive", server_metric_gens, NULL);
 	metric_func("insula_plugin_images", "plugin images mapped", server_metric_images, NULL);
 	metric_func("insula_plugin_images_leaked", "plugin images kept mapped on purpose",
@@ -418,8 +424,10 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 		bus_init(sv.conf->nats_url);
 	loop_call_all(server_loop_start, NULL);
 	server_timers();
-	if (server_migrated(NULL, 0, err) != 0 || gen_apply(sv.conf, NULL, sv.disabled, err) != 0 ||
-	    server_listen(err) != 0) {
+	if (sv.conf->redis_url != NULL && !sv.redis)
+		server_fail(err, "data.redis: %s", why);
+	if (sv.redis != (sv.conf->redis_url != NULL) || server_migrated(NULL, 0, err) != 0 ||
+	    gen_apply(sv.conf, NULL, sv.disabled, err) != 0 || server_listen(err) != 0) {
 		if (gen_newest() != NULL) {
 			server_begin_drain();
 			uv_run(&loop_get(LOOP_CONTROL)->uv, UV_RUN_DEFAULT);

@@ -27,7 +27,6 @@ int server_run(void);
 void server_quit(void);         /* any thread: begins the drain; a second call cuts it short */
 unsigned server_port(size_t i); /* of the i-th listener */
 const char *server_admin_socket(void);
-const char *server_state_dir(void);
 
 /* Control thread, for the admin socket. name NULL: read the configuration again and look at every
  * plugin's file; else reload this plugin alone. 0, or -1 and err, the old one serving. ret_note

@@ -1,8 +1,9 @@
 /*
  * server_health.c: /livez, /readyz and /metrics. Loops; nothing here suspends or waits.
  *
- * Ready means: this host can take requests now. PostgreSQL away is not ready. NATS away is: runs go
- * on and events wait in the outbox, so a load balancer must not take every host out at once.
+ * Ready means: this host can take requests now. PostgreSQL away is not ready. NATS or Redis away
+ * is: runs go on, events wait in the outbox and what Redis holds may be lost, so a load balancer
+ * must not take every host out at once.
  */
 #include <stdatomic.h>
 
@@ -10,19 +11,21 @@
 #include "base/str.h"
 #include "data/bus.h"
 #include "data/pg.h"
+#include "data/redis.h"
 #include "net/http.h"
 #include "plugin/server.h"
 
 #define METRICS_TEXT_MAX (8u << 20)
 
 static atomic_int state;
-static int have_pg, have_nats, metrics_public;
+static int have_pg, have_nats, have_redis, metrics_public;
 
 void
 server_health_init(const struct conf *conf)
 {
 	have_pg = conf->pg_url != NULL;
 	have_nats = conf->nats_url != NULL;
+	have_redis = conf->redis_url != NULL;
 	metrics_public = conf->metrics_public;
 }
 
@@ -38,29 +41,31 @@ health_live(struct http_req *req)
 	http_reply(req, 200, "application/json", "{\"status\":\"live\"}", 17);
 }
 
+static const char *
+health_word(int configured, int up)
+{
+	return !configured ? "not configured" : up ? "up" : "down";
+}
+
 static void
 health_ready(struct http_req *req)
 {
 	int pg = !have_pg || pg_up(), nats = !have_nats || bus_up();
+	int redis = !have_redis || redis_up();
 	int ready = state == SERVER_SERVING && pg;
 	char text[256];
 	int n;
 
 	n = snprintf(text, sizeof text,
-	    "{\"status\":\"%s\",\"checks\":{\"host\":\"%s\",\"postgresql\":\"%s\",\"nats\":\"%s\"}"
-	    "}",
-	    !ready     ? "not ready"
-		: nats ? "ready"
-		       : "degraded",
+	    "{\"status\":\"%s\",\"checks\":{\"host\":\"%s\",\"postgresql\":\"%s\",\"nats\":\"%s\","
+	    "\"redis\":\"%s\"}}",
+	    !ready              ? "not ready"
+		: nats && redis ? "ready"
+				: "degraded",
 	    state == SERVER_STARTING       ? "starting"
 		: state == SERVER_DRAINING ? "draining"
 					   : "serving",
-	    !have_pg ? "not configured"
-		: pg ? "up"
-		     : "down",
-	    !have_nats ? "not configured"
-		: nats ? "up"
-		       : "down");
+	    health_word(have_pg, pg), health_word(have_nats, nats), health_word(have_redis, redis));
 	if (!ready)
 		http_set_header(req, "retry-after", "1");
 	http_reply(req, ready ? 200 : 503, "application/json", text, (size_t)n);
