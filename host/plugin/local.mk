@@ -18,7 +18,8 @@ host_libhost_a_SOURCES += \
 	host/plugin/owner.c host/plugin/owner.h \
 	host/plugin/plugin.c host/plugin/plugin.h \
 	host/plugin/request.c host/plugin/request.h \
-	host/plugin/server.c host/plugin/server.h host/plugin/server_health.c \
+	host/plugin/server.c host/plugin/server.h host/plugin/server_health.c host/plugin/server_impl.h \
+	host/plugin/server_migrate.c host/plugin/server_reload.c \
 	host/plugin/stage.c host/plugin/stage.h \
 	host/plugin/svc.c host/plugin/svc.h \
 	host/plugin/trace.c host/plugin/trace.h

@@ -1,12 +1,12 @@
 /*
- * server.c: start order, reload, drain and stop of a whole host. Control thread.
+ * server.c: start order, drain and stop of a whole host. Control thread.
  *
  * Up: state directory, loops, data, the first generation, listeners; each needs what stands before
  * it. Down is the reverse: not ready any more, no new connections, answers in flight end, the
  * plugins drain, data, loops. The drain is bounded by limits.drain; what is left then is cancelled,
  * and 5 s later the host goes without it and says what it was.
  */
-#include "plugin/server.h"
+#include "plugin/server_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,27 +33,9 @@
 #define DRAIN_CUT_MS 5000 /* after the cancellation of what was left */
 #define OLD_POLL_MS 1000  /* how often replaced generations are looked at */
 
-static struct {
-	struct server_opts opts;
-	struct conf *conf;     /* of the last load */
-	struct conf_doc extra; /* plugins enabled by hand */
-	json_t *disabled;      /* plugins disabled by hand */
-	char dir[4096], admin[4096];
-	int lock_fd;
-	int redis; /* it is configured, and the URL was understood */
-	struct tls_conf *tls[CONF_LISTEN_MAX];
-	struct http_listener *listeners[CONF_LISTEN_MAX], *admin_listener;
-	uv_signal_t signals[3];
-	uv_timer_t drain_timer, old_timer;
-	int64_t drain_began_us;
-	int draining, cut, closed, unclean;
-	uint64_t leaked_before; /* by an earlier host of this process */
-} sv;
+struct server sv;
 
-static int server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int
+int
 server_fail(char err[CONF_ERR_MAX], const char *fmt, ...)
 {
 	va_list ap;
@@ -139,7 +121,7 @@ server_lock(char err[CONF_ERR_MAX])
 	return 0;
 }
 
-static int
+int
 server_load(struct conf **ret, char err[CONF_ERR_MAX])
 {
 	struct conf_doc doc, extra;
@@ -439,162 +421,6 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 	return 0;
 }
 
-/* ---- reload ---- */
-
-/* Takes over what may change while the host serves, and names what only a restart can change. */
-static void
-server_changed(const struct conf *old, const struct conf *next, char note[256])
-{
-	static const char *const keys[] = { "listen", "admin", "loops", "data", "state_dir" };
-	const json_t *a, *b;
-	size_t i, n = 0;
-	int differs;
-
-	log_level_set(next->log_level);
-	request_access_log(next->access_log);
-	server_health_init(next);
-	note[0] = '\0';
-	for (i = 0; i <= NELEM(keys); i++) {
-		if (i < NELEM(keys)) {
-			a = json_object_get(old->doc.root, keys[i]);
-			b = json_object_get(next->doc.root, keys[i]);
-			differs = a != b && !json_equal(a, b);
-		} else {
-			differs = old->body_max != next->body_max ||
-			    old->conn_bytes_max != next->conn_bytes_max ||
-			    old->tasks_per_conn_max != next->tasks_per_conn_max ||
-			    old->log_text != next->log_text;
-		}
-		if (differs)
-			n += (size_t)snprintf(note + n, 256 - n, "%s%s",
-			    n != 0 ? ", " : "changed and waiting for a restart: ",
-			    i < NELEM(keys) ? keys[i] : "limits of connections or log.format");
-	}
-}
-
-int
-server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
-{
-	struct conf *next, *old = sv.conf;
-	size_t i;
-
-	ret_note[0] = '\0';
-	if (sv.draining)
-		return server_fail(err, "the host is draining");
-	if (name != NULL) {
-		for (i = 0; i < old->n_plugins && strcmp(old->plugins[i].name, name) != 0; i++)
-			;
-		if (i == old->n_plugins)
-			return server_fail(
-			    err, "there is no plugin %.64s in the configuration", name);
-		return gen_apply(old, name, sv.disabled, err);
-	}
-	if (server_load(&next, err) != 0) {
-		log_event(INS_LOG_ERROR, "generation.refused", json_pack("{s:s}", "why", err));
-		return -1;
-	}
-	sv.conf = next;
-	if (gen_apply(next, NULL, sv.disabled, err) != 0) {
-		sv.conf = old;
-		conf_unref(next);
-		return -1;
-	}
-	server_changed(old, next, ret_note);
-	conf_unref(old);
-	return 0;
-}
-
-/* Adds a plugin that the configuration does not name, without options. */
-static void
-server_extra(const char *name)
-{
-	char path[CONF_PATH_MAX];
-
-	if (sv.extra.root == NULL) {
-		sv.extra.root = json_pack("{s:{}}", "plugins");
-		sv.extra.marks = json_object();
-		sv.extra.env = json_object();
-	}
-	snprintf(path, sizeof path, "plugins.%.64s", name);
-	json_object_set_new(json_object_get(sv.extra.root, "plugins"), name, json_object());
-	json_object_set_new(sv.extra.marks, path, json_string("insula plugin enable"));
-}
-
-int
-server_enable(const char *name, int enabled, char err[CONF_ERR_MAX])
-{
-	json_t *was = json_deep_copy(sv.disabled);
-	char note[256];
-	size_t i;
-	int known = 0, added = 0, ret;
-
-	for (i = 0; i < sv.conf->n_plugins; i++)
-		known |= strcmp(sv.conf->plugins[i].name, name) == 0;
-	if (!known && !enabled) {
-		json_decref(was);
-		return server_fail(err, "there is no plugin %.64s in the configuration", name);
-	}
-	if (enabled)
-		json_object_del(sv.disabled, name);
-	else
-		json_object_set_new(sv.disabled, name, json_true());
-	if (!known) {
-		server_extra(name);
-		added = 1;
-	}
-	ret = added ? server_reload(NULL, err, note) : server_reload(name, err, note);
-	if (ret != 0) {
-		json_decref(sv.disabled);
-		sv.disabled = was;
-		if (added)
-			json_object_del(json_object_get(sv.extra.root, "plugins"), name);
-		return -1;
-	}
-	json_decref(was);
-	return 0;
-}
-
-static json_t *
-server_plugin(const struct instance *inst)
-{
-	const struct svc_offer *o;
-	json_t *provides = json_array();
-	char caps[128];
-
-	for (o = inst->offers; o != NULL; o = o->next)
-		json_array_append_new(provides, json_sprintf("%s %s", o->iface, o->name));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s#, s:s, s:o, s:I, s:I}", "name", inst->name,
-	    "state", "serving", "version", inst->image->desc.version, "summary",
-	    inst->image->desc.summary, "sha256", inst->image->sha256, 12, "caps",
-	    conf_cap_names(inst->image->desc.caps & inst->image->grant, caps), "provides", provides,
-	    "routes", (json_int_t)inst->n_routes, "images", (json_int_t)stage_images(inst->name));
-}
-
-json_t *
-server_plugins(void)
-{
-	const struct gen *g = gen_newest();
-	json_t *list = json_array(), *why;
-	size_t i, k;
-
-	for (i = 0; i < sv.conf->n_plugins; i++) {
-		const char *name = sv.conf->plugins[i].name;
-
-		for (k = 0; k < g->n_members && strcmp(g->members[k].inst->name, name) != 0; k++)
-			;
-		why = json_object_get(g->skipped, name);
-		if (k < g->n_members)
-			json_array_append_new(list, server_plugin(g->members[k].inst));
-		else
-			json_array_append_new(list,
-			    json_pack("{s:s, s:s, s:s*}", "name", name, "state",
-				why != NULL ? "skipped" : "disabled", "why",
-				json_string_value(why)));
-	}
-	return json_pack("{s:I, s:o, s:o}", "generation", (json_int_t)g->id, "plugins", list,
-	    "lifetimes", gen_report());
-}
-
 /* ---- drain and stop ---- */
 
 static int
@@ -679,63 +505,4 @@ server_run(void)
 	    INS_LOG_INFO, "host.stopped", unclean ? "not everything ended by itself" : "drained");
 	server_stop();
 	return unclean ? -1 : 0;
-}
-
-int
-server_scratch(char dir[SERVER_SCRATCH_MAX], char err[CONF_ERR_MAX])
-{
-	const char *tmp = getenv("TMPDIR");
-	char why[256];
-
-	if (snprintf(dir, SERVER_SCRATCH_MAX, "%s/insula.XXXXXX", tmp != NULL ? tmp : "/tmp") >=
-		SERVER_SCRATCH_MAX ||
-	    mkdtemp(dir) == NULL)
-		return server_fail(err, "%s: %s", dir, strerror(errno));
-	if (stage_init(dir, why) == 0)
-		return 0;
-	rmdir(dir);
-	return server_fail(err, "%s", why);
-}
-
-void
-server_scratch_end(const char *dir)
-{
-	stage_fini();
-	rmdir(dir);
-}
-
-int
-server_migrate(struct conf *conf, int dry, FILE *progress, char err[CONF_ERR_MAX])
-{
-	struct migrate_set sets[CONF_PLUGINS_MAX + 1];
-	struct image *images[CONF_PLUGINS_MAX];
-	size_t i, n = 0, n_images = 0;
-	char dir[SERVER_SCRATCH_MAX], why[512];
-	int ret = 0;
-
-	if (conf->pg_url == NULL)
-		return server_fail(err, "data.pg.url is not set: there is no database to migrate");
-	if (server_scratch(dir, err) != 0)
-		return -1;
-	sets[n].area = "host";
-	sets[n++].schema = migrate_host_schema;
-	for (i = 0; ret == 0 && i < conf->n_plugins; i++) {
-		struct image *im = plugin_stage(conf, &conf->plugins[i], err);
-
-		if (im == NULL && conf->plugins[i].required) {
-			ret = -1;
-		} else if (im != NULL) {
-			images[n_images++] = im;
-			if (im->desc.schema != NULL) {
-				sets[n].area = im->name;
-				sets[n++].schema = im->desc.schema;
-			}
-		}
-	}
-	if (ret == 0 && migrate_run(conf->pg_url, sets, n, dry, progress, why) != 0)
-		ret = server_fail(err, "%.500s", why);
-	while (n_images > 0)
-		stage_close(images[--n_images]);
-	server_scratch_end(dir);
-	return ret;
 }
