@@ -21,7 +21,7 @@ ins_alloc(ins_ctx *ctx, size_t n)
 static inline char *
 ins_strndup(ins_ctx *ctx, const char *p, size_t n)
 {
-	char *z = ins_alloc(ctx, n + 1);
+	char *z = (char *)ins_alloc(ctx, n + 1);
 
 	if (z != NULL)
 		memcpy(z, p, n);
@@ -38,7 +38,7 @@ static inline char *INS_PRINTF(2, 3) ins_printf(ins_ctx *ctx, const char *fmt, .
 	va_start(ap, fmt);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	z = n < 0 ? NULL : ins_alloc(ctx, (size_t)n + 1);
+	z = n < 0 ? NULL : (char *)ins_alloc(ctx, (size_t)n + 1);
 	if (z != NULL) {
 		va_start(ap, fmt);
 		vsnprintf(z, (size_t)n + 1, fmt, ap);
