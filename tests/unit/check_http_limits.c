@@ -121,6 +121,7 @@ END_TEST
 START_TEST(bodies_in_arrival_are_weighed_per_connection)
 {
 	static char piece[16 << 10];
+	static struct peer_frame f;
 	int fd, other, i, k;
 
 	limits.body_max = 1 << 20;
@@ -141,9 +142,9 @@ START_TEST(bodies_in_arrival_are_weighed_per_connection)
 				goto out;
 		}
 out:
-	ck_assert_int_eq(peer_next(fd, H2_PUSH, &(struct peer_frame){ 0 }), -1);
+	ck_assert_int_eq(peer_next(fd, H2_PUSH, &f), -1);
 	peer_h2_request(other, 1, "GET", "/who", 0);
-	ck_assert_int_eq(peer_next(other, H2_HEADERS, &(struct peer_frame){ 0 }), 0);
+	ck_assert_int_eq(peer_next(other, H2_HEADERS, &f), 0);
 	close(fd);
 	close(other);
 	peer_stop(&peer);
