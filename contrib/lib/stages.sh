@@ -51,14 +51,6 @@ count()
 	return 0
 }
 
-# tell NAME COMMAND...: as a stage, but what it finds is told and does not fail the run.
-tell()
-{
-	local p=$passed f=$failed was=$failures
-	stage "$1" "told only: it does not fail the run yet" "${@:2}"
-	passed=$p failed=$f failures=$was
-}
-
 format_check()
 {
 	git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
