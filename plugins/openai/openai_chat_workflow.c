@@ -194,6 +194,7 @@ openai_chat_workflow(
 	struct answer *a = ins_alloc(ctx, sizeof *a);
 	struct run *run = ins_alloc(ctx, sizeof *run);
 	const json_t *input = input_of(ctx, request);
+	ins_run_request req = { 0 };
 	ins_watch *watch = NULL;
 	int r;
 
@@ -209,8 +210,11 @@ openai_chat_workflow(
 		    ctx, INS_EINVAL, "A workflow needs a user message that is not empty.");
 	}
 	run->answer = a;
-	r = runs->start(ctx, runs->self, workflow, input, &run->id, &watch);
-	if (r != 0)
+	req.size = sizeof req;
+	req.workflow = workflow;
+	req.input = input;
+	r = runs->start(ctx, runs->self, &req, &run->id, &watch);
+	if (r < 0)
 		return r;
 	if (answer_init(a, ctx, openai, request, run->id, workflow) != 0)
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");

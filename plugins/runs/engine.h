@@ -189,8 +189,8 @@ void engine_drop_ready(struct engine *);
 /* engine_watch.c */
 void engine_watch_init(struct plugin *);
 int runs_workflows(ins_ctx *, void *self, json_t **ret);
-int runs_start(ins_ctx *, void *self, const char *workflow, const json_t *input,
-    const char **ret_run_id, ins_watch **ret_watch);
+int runs_start(ins_ctx *, void *self, const ins_run_request *, const char **ret_run_id,
+    ins_watch **ret_watch);
 int runs_next(ins_ctx *, void *self, ins_watch *, json_t **ret_event);
 void run_tell(struct run *, const struct run_event *);
 /* A piece of a step's stream; waits for slow watchers. -INS_ECANCELED: nobody wants this any more.

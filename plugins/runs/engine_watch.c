@@ -420,17 +420,19 @@ wait_started(ins_ctx *ctx, struct run *run)
 }
 
 int
-runs_start(ins_ctx *ctx, void *self, const char *workflow, const json_t *input,
-    const char **ret_run_id, ins_watch **ret_watch)
+runs_start(ins_ctx *ctx, void *self, const ins_run_request *req, const char **ret_run_id,
+    ins_watch **ret_watch)
 {
 	struct plugin *p = self;
 	struct engine *e = ins_local(ctx, p->host);
-	const ins_workflow *wf = run_workflow(ctx, p, workflow, NULL);
+	const ins_workflow *wf = run_workflow(ctx, p, req->workflow, NULL);
+	const json_t *input = req->input;
+	ins_watch *watch;
 	struct run *run;
 	int r, shard;
 
 	if (wf == NULL)
-		return ins_fail(ctx, INS_EMODEL, "there is no workflow %.100s", workflow);
+		return ins_fail(ctx, INS_EMODEL, "there is no workflow %.100s", req->workflow);
 	if (json_dumpb(input, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > RUNS_INPUT_MAX)
 		return ins_fail(ctx, INS_ETOOBIG, "the input of a run may have %u bytes at most",
 		    RUNS_INPUT_MAX);
@@ -440,11 +442,13 @@ runs_start(ins_ctx *ctx, void *self, const char *workflow, const json_t *input,
 	if ((r = wait_shard(ctx, e, &shard)) != 0)
 		return r;
 	run = make_run(ctx, e, wf, shard);
-	if (run == NULL || (*ret_watch = watch_new(ctx, run)) == NULL) {
+	if (run == NULL || (watch = watch_new(ctx, run)) == NULL) {
 		if (run != NULL)
 			run_unref(run);
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");
 	}
+	if (ret_watch != NULL)
+		*ret_watch = watch;
 	*ret_run_id = ins_strndup(ctx, run->run_id, 36);
 	run_insert(run);
 	r = *ret_run_id == NULL
@@ -456,5 +460,5 @@ runs_start(ins_ctx *ctx, void *self, const char *workflow, const json_t *input,
 	else
 		run_remove(run);
 	run_unref(run);
-	return r;
+	return r == 0 ? 1 : r;
 }

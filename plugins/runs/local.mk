@@ -8,4 +8,4 @@ plugins_runs_runs_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_runs_runs_la_LIBADD = $(JANSSON_LIBS)
 BUILT_SOURCES += plugins/runs/runs.inc
 CLEANFILES += plugins/runs/runs.inc
-EXTRA_DIST += plugins/runs/runs.sql plugins/runs/README.md
+EXTRA_DIST += plugins/runs/runs.sql plugins/runs/runs_threads.sql plugins/runs/README.md

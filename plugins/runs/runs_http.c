@@ -207,6 +207,7 @@ start_run(ins_ctx *ctx, void *self)
 	struct plugin *p = self;
 	const char *wait = ins_query(ctx, "wait"), *workflow, *run_id;
 	json_t *body, *input, *none = NULL;
+	ins_run_request req = { 0 };
 	ins_watch *watch;
 	int r;
 
@@ -224,7 +225,10 @@ start_run(ins_ctx *ctx, void *self)
 	}
 	if (input == NULL && (input = none = ins_json_end(ctx, json_object())) == NULL)
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");
-	if ((r = runs_start(ctx, p, workflow, input, &run_id, &watch)) != 0)
+	req.size = sizeof req;
+	req.workflow = workflow;
+	req.input = input;
+	if ((r = runs_start(ctx, p, &req, &run_id, &watch)) < 0)
 		return r;
 	if (wait != NULL && (strcmp(wait, "true") == 0 || strcmp(wait, "1") == 0))
 		return wait_end(ctx, p, run_id, watch);

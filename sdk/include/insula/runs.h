@@ -27,10 +27,10 @@ enum {
 
 typedef struct {
 	uint32_t size;
-	uint32_t multitask;       /* INS_MULTITASK_* */
-	const char *workflow;     /* its name */
-	const json_t *input;      /* NULL or null: goes on from the thread's state; {} without one */
-	const char *thread_id;    /* uuid of a row of threads, or NULL */
+	uint32_t multitask;    /* INS_MULTITASK_* */
+	const char *workflow;  /* its name */
+	const json_t *input;   /* NULL or null: goes on from the thread's state; {} without one */
+	const char *thread_id; /* uuid of a row of threads, or NULL */
 	const char *assistant_id; /* uuid, kept with the run; or NULL */
 	/* The same key in the same tenant means the same run, for ever: a second start finds the
 	 * first. Up to 255 bytes; NULL = none. */
@@ -62,12 +62,13 @@ typedef struct {
 	void *self;
 	/* The workflows: [{"name", "version"}], a new reference. */
 	int (*workflows)(ins_ctx *, void *self, json_t **ret_out);
-	/* What a workflow says of itself, with "name" and "version"; -INS_EMODEL when there is none. */
+	/* What a workflow says of itself, with "name" and "version"; -INS_EMODEL when there is
+	 * none. */
 	int (*describe)(ins_ctx *, void *self, const char *workflow, json_t **ret_out);
 	/*
 	 * Commits the run in the ctx's tenant. Returns 1 = a new run, 0 = idem_key is known and
-	 * ret_run_id is the run it named. ret_run_id: uuid text in the task's arena. ret_watch, when
-	 * not NULL: watches from its first event. The run goes on when the watcher leaves.
+	 * ret_run_id is the run it named. ret_run_id: uuid text in the task's arena. ret_watch,
+	 * when not NULL: watches from its first event. The run goes on when the watcher leaves.
 	 * -INS_EMODEL (no such workflow), -INS_ENOTFOUND (no such thread or checkpoint),
 	 * -INS_ECONFLICT (rejected by multitask), -INS_EINVAL, -INS_ETOOBIG, -INS_EUNAVAILABLE (no
 	 * database), -INS_ELIMIT.
@@ -87,9 +88,9 @@ typedef struct {
 	 * StepFailed, TimerFired, SignalReceived, Interrupted {"id", "name", "value", "when":
 	 * "before" | "after" | "node"}, Resumed, Patched, CancelRequested, BudgetHit and RunEnded
 	 * {"status", "output" | "error", "usage"}; with INS_WATCH_STATE also "state".
-	 * {"type": "delta", "seq", "step", "name", "attempt", "delta": {...}} are pieces of a step's
-	 * stream, after the event `seq`. {"type": "cut", "step", "name"}: pieces of this step were
-	 * said that its next attempt will not stand by.
+	 * {"type": "delta", "seq", "step", "name", "attempt", "delta": {...}} are pieces of a
+	 * step's stream, after the event `seq`. {"type": "cut", "step", "name"}: pieces of this
+	 * step were said that its next attempt will not stand by.
 	 */
 	INS_AWAITS
 	int (*next)(ins_ctx *, void *self, ins_watch *watch, json_t **ret_event);

@@ -9,7 +9,8 @@
  * Events, as advance() sees them:
  *
  *	{"type": "RunStarted", "input": any, "values": any, "context": {...}}
- *		values: what the thread's runs before this one left; null at first and without a thread
+ *		values: what the thread's runs before this one left; null at first and without a
+ *thread
  *	{"type": "StepCompleted", "step": id, "name", "output": any}
  *	{"type": "StepFailed", "step": id, "name", "error": {"code", "message"}}
  *	{"type": "TimerFired", "timer": name}           a timer, or a wait that timed out
