@@ -81,8 +81,8 @@ enum {
 };
 enum { A_RUN, A_SHARD, A_FENCE, A_SEQ, A_NEXT, A_STATUS, A_ENDED, A_COLUMNS };
 #define ARGS_MAX (2 + S_COLUMNS + E_COLUMNS)
-/* both statements, and for each run at most a started and an ended event */
-#define CALLS_MAX (2 + 2 * RUNS_BATCH_RUNS)
+/* both statements, and for each run at most a started, an ended and a metered event */
+#define CALLS_MAX (2 + 3 * RUNS_BATCH_RUNS)
 
 struct statement {
 	struct array run[S_COLUMNS], event[E_COLUMNS];
@@ -211,6 +211,26 @@ add_tenant(struct batch *b, const char *tenant)
 	b->tenants[b->n_tenants++] = tenant;
 }
 
+/* usage.metered with the last event of a run: what it used, under the run's own id and time, so
+ * that whoever keeps it keeps it once. */
+static int
+add_metered(ins_ctx *ctx, struct batch *b, const struct run *run, const struct run_event *ev)
+{
+	ins_principal who = run_principal(run);
+	json_t *payload = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:O*}", "source",
+	    "urn:insula:runs", "id", run->run_id, "kind", "run", "time_us", (json_int_t)ev->ts_us,
+	    "duration_ms", (json_int_t)((ev->ts_us - run->fold.started_us) / 1000), "status",
+	    json_object_get(ev->data, "status"), "usage", json_object_get(ev->data, "usage"));
+	int r;
+
+	if (payload == NULL)
+		return -INS_ENOMEM;
+	r = ins_engine_event(ctx, &who, "usage.metered", run->run_id, run->workflow, NULL, payload,
+	    &b->calls[b->n_calls++]);
+	json_decref(payload);
+	return r;
+}
+
 /* agent.run.started with the first event of a run, agent.run.completed, .failed or .cancelled with
  * its last. */
 static int
@@ -244,6 +264,8 @@ add_business(ins_ctx *ctx, struct batch *b, const struct run *run)
 		    &b->calls[b->n_calls]);
 		json_decref(payload);
 		b->n_calls++;
+		if (r == 0 && ev->type == EV_RUN_ENDED)
+			r = add_metered(ctx, b, run, ev);
 	}
 	return r;
 }
