@@ -20,7 +20,9 @@
 #include "auth_apikey.h"
 
 static const struct refusal no_credential = { INS_EUNAUTHENTICATED,
-	"No API key was given. Send it in the header \"Authorization: Bearer KEY\".", "none" };
+	"No API key was given. Send it in the header \"Authorization: Bearer KEY\" or "
+	"\"X-API-Key: KEY\".",
+	"none" };
 const struct refusal auth_wrong_key = { INS_EUNAUTHENTICATED, "Incorrect API key provided.",
 	"invalid" };
 static const struct refusal too_long = { INS_EUNAUTHENTICATED,
@@ -191,6 +193,10 @@ auth_identify(ins_ctx *ctx, void *self)
 	const struct refused *r;
 
 	look.credential = auth_bearer(ins_header(ctx, "authorization"));
+	/* Where LangGraph's clients put it. Authorization, when it holds a credential, goes first.
+	 */
+	if (look.credential.n == 0)
+		look.credential = ins_header(ctx, "x-api-key");
 	if (look.credential.n == 0)
 		return auth_refuse(&look, &no_credential);
 	if (look.credential.n > JWT_TOKEN_MAX)

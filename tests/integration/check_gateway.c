@@ -196,6 +196,26 @@ START_TEST(token_with_other_claims_under_the_old_signature_is_refused)
 }
 END_TEST
 
+START_TEST(a_key_may_come_in_x_api_key)
+{
+	char *header = malloc(strlen(house_key(1)) + 20);
+
+	sprintf(header, "x-api-key: %s", house_key(1));
+	client_header(c, header);
+	let_in(NULL, 1);
+	client_header(c, "x-api-key: isk_0000000000000000_nothing");
+	refused(NULL, "Incorrect");
+	client_header(c, "x-api-key:");
+	refused(NULL, "No API key");
+	/* of two, the Bearer credential is the one that counts */
+	client_header(c, header);
+	let_in(house_key(0), 0);
+	refused("isk_0000000000000000_nothing", "Incorrect");
+	client_header(c, NULL);
+	free(header);
+}
+END_TEST
+
 START_TEST(expired_token_is_refused)
 {
 	struct claims k = good;
@@ -635,6 +655,7 @@ main(void)
 	tcase_add_test(t, tokens_of_each_algorithm_are_let_in);
 	tcase_add_test(t, forged_token_is_refused);
 	tcase_add_test(t, token_with_other_claims_under_the_old_signature_is_refused);
+	tcase_add_test(t, a_key_may_come_in_x_api_key);
 	tcase_add_test(t, expired_token_is_refused);
 	tcase_add_test(t, token_ends_when_it_expires_although_it_is_known);
 	tcase_add_test(t, none_is_refused);

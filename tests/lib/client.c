@@ -20,7 +20,7 @@ struct client {
 	char *base, *key, *unix_path;
 	struct reply reply;
 	size_t head_n, head_cap, body_cap;
-	const char *leave_at;
+	const char *leave_at, *header;
 	int http2;
 };
 
@@ -104,6 +104,12 @@ client_unix(struct client *c, const char *path)
 }
 
 void
+client_header(struct client *c, const char *line)
+{
+	c->header = line;
+}
+
+void
 client_http2(struct client *c)
 {
 	c->http2 = 1;
@@ -141,6 +147,8 @@ client_call(struct client *c, const char *method, const char *path, const char *
 	if (body != NULL)
 		headers = curl_slist_append(headers, line);
 	headers = curl_slist_append(headers, "Expect:");
+	if (c->header != NULL)
+		headers = curl_slist_append(headers, c->header);
 	curl_easy_reset(c->curl);
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	if (c->unix_path != NULL)

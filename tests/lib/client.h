@@ -23,6 +23,8 @@ struct reply {
 struct client *client_new(const char *base, const char *key);
 void client_free(struct client *);
 void client_key(struct client *, const char *key);
+/* One more header of every call from now on ("x-api-key: KEY"); NULL = none. Borrowed. */
+void client_header(struct client *, const char *line);
 /* From now on over this unix socket; with HTTP/2 in clear text. */
 void client_unix(struct client *, const char *path);
 void client_http2(struct client *);
