@@ -21,7 +21,9 @@ host_libhost_a_SOURCES += \
 	host/data/redis.c \
 	host/data/redis.h \
 	host/data/redis_impl.h \
-	host/data/redis_uv.c
+	host/data/redis_uv.c \
+	host/data/relay.c \
+	host/data/relay.h
 
 # The host's own migrations, built in by migrate_host.c.
 host_sql = sql/0001_core.sql sql/0002_no_temporary.sql

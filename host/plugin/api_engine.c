@@ -6,6 +6,7 @@
 
 #include "data/bus.h"
 #include "data/pg.h"
+#include "data/relay.h"
 #include "plugin/api.h"
 
 static char host_id[128], boot_id[37];
@@ -66,6 +67,36 @@ engine_boot_id(void)
 	return boot_id;
 }
 
+static int
+engine_relay_publish(ins_host *host, const char *subject, ins_str data)
+{
+	return relay_publish(subject, data.p, data.n);
+}
+
+static ins_relay *
+engine_relay_open(ins_host *host, ins_loop *loop, const char *subject, ins_relay_fn fn, void *arg)
+{
+	struct instance *inst = plugin_of(host);
+	struct ins_relay *r = relay_open(loop, subject, fn, arg, inst);
+
+	if (r != NULL)
+		inst->loops[loop->index].n_relays++;
+	return r;
+}
+
+static void
+engine_relay_close(ins_relay *r)
+{
+	struct instance *inst;
+
+	if (r == NULL)
+		return;
+	inst = relay_owner(r);
+	CHECK_OBJ(inst, INSTANCE_MAGIC);
+	inst->loops[relay_loop(r)->index].n_relays--;
+	relay_close(r);
+}
+
 const ins_engine_api api_engine = {
 	.size = sizeof(ins_engine_api),
 	.batch = engine_batch,
@@ -73,4 +104,7 @@ const ins_engine_api api_engine = {
 	.event = outbox_event,
 	.host_id = engine_host_id,
 	.boot_id = engine_boot_id,
+	.relay_publish = engine_relay_publish,
+	.relay_open = engine_relay_open,
+	.relay_close = engine_relay_close,
 };

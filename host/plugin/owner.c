@@ -33,6 +33,16 @@ owner_cond_free(struct owner_cond *c)
 	free(c);
 }
 
+static unsigned
+left_over(char why[256], unsigned n, unsigned count, const char *what, unsigned loop)
+{
+	if (count == 0 || n >= 256)
+		return n;
+	return n +
+	    (unsigned)snprintf(why + n, 256 - n, "%s%u %s%s on loop %u", n != 0 ? ", " : "", count,
+		what, count == 1 ? "" : "s", loop);
+}
+
 int
 owner_sweep(struct instance *inst, char why[256])
 {
@@ -45,9 +55,9 @@ owner_sweep(struct instance *inst, char why[256])
 	why[0] = '\0';
 	for (i = 0; i < loop_count(); i++) {
 		struct plugin_local *l = &inst->loops[i];
-		if (l->n_conds != 0 && n < 256)
-			n += (unsigned)snprintf(why + n, 256 - n, "%s%u condition%s on loop %u",
-			    n != 0 ? ", " : "", l->n_conds, l->n_conds == 1 ? "" : "s", i);
+
+		n = left_over(why, n, l->n_conds, "condition", i);
+		n = left_over(why, n, l->n_relays, "relay", i);
 	}
 	return n == 0 ? 0 : -1;
 }

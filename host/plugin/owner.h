@@ -2,9 +2,9 @@
  * owner.h: who made what, so that an unload can prove that nothing of a plugin is left.
  *
  * Routes, services, subscriptions and memory stand in the instance itself. Statements are given
- * back to the connections. Conditions are the one thing that a plugin makes on a loop and must free
- * itself: those made inside start() are counted per instance and loop, and stop() must have freed
- * them. What a task makes is that task's business.
+ * back to the connections. Conditions and relays are what a plugin makes on a loop and must free
+ * itself: relays, and the conditions made inside start(), are counted per instance and loop, and
+ * stop() must have freed them. What else a task makes is that task's business.
  */
 #ifndef HOST_OWNER_H
 #define HOST_OWNER_H

@@ -63,6 +63,7 @@ struct plugin_local {
 	unsigned n_tasks;  /* background tasks alive */
 	struct list conds; /* struct owner_cond */
 	unsigned n_conds;  /* conditions made inside start(), not yet freed */
+	unsigned n_relays; /* open */
 	uint8_t started, serving, draining, stop_wanted, stopped;
 } __attribute__((aligned(64)));
 

@@ -21,6 +21,7 @@
 #include "data/bus.h"
 #include "data/pg.h"
 #include "data/redis.h"
+#include "data/relay.h"
 #include "net/fetch.h"
 #include "net/http.h"
 #include "net/tls.h"
@@ -313,6 +314,7 @@ server_stop(void)
 		http_close(sv.admin_listener);
 	if (sv.conf->pg_url != NULL)
 		loop_call(loop_get(0), server_relay_stop, NULL);
+	relay_fini();
 	bus_fini();
 	loop_call_all(server_loop_stop, NULL);
 	uv_close((uv_handle_t *)&sv.drain_timer, NULL);
@@ -402,6 +404,7 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 	    server_metric_leaked, NULL);
 	metric_func("http_requests_active", "requests under way", server_metric_active, NULL);
 	loop_start();
+	relay_init(sv.conf->nats_url);
 	if (sv.conf->nats_url != NULL)
 		bus_init(sv.conf->nats_url);
 	loop_call_all(server_loop_start, NULL);

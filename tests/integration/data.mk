@@ -18,6 +18,11 @@ integration_tests += tests/integration/check_bus
 tests_integration_check_bus_SOURCES = tests/integration/check_bus.c
 tests_integration_check_bus_LDADD = $(SERVER_LIBS)
 
+check_PROGRAMS += tests/integration/check_relay
+integration_tests += tests/integration/check_relay
+tests_integration_check_relay_SOURCES = tests/integration/check_relay.c
+tests_integration_check_relay_LDADD = $(SERVER_LIBS)
+
 check_PROGRAMS += tests/integration/check_redis
 integration_tests += tests/integration/check_redis
 tests_integration_check_redis_SOURCES = tests/integration/check_redis.c

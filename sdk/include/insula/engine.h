@@ -47,4 +47,41 @@ ins_boot_id(void)
 	return ins_api_->engine->boot_id();
 }
 
+/*
+ * The lossy relay, for "look again" and the pieces of a stream: what one publishes on a subject
+ * goes to every relay that is open on it, on all loops of this host (also the caller's) and, while
+ * NATS is there, of the others. Messages may be lost, and never come twice; of one publisher and
+ * subject, what arrives is in order. Never depend on one: poll, or read a log, beside it.
+ *
+ * A subject begins with "ins.", has at most 128 bytes and no wildcards. Data: at most 256 KiB.
+ */
+
+/* Any loop; does not suspend. 0, which promises nothing, -INS_EINVAL (not a subject) or
+ * -INS_ETOOBIG. */
+static inline int
+ins_relay_publish(ins_host *host, const char *subject, ins_str data)
+{
+	return ins_api_->engine->relay_publish(host, subject, data);
+}
+
+/*
+ * Calls fn(arg, subject, data) on that loop for each message, beginning with the loop's next turn
+ * (for those of other hosts a moment later, when NATS knows). fn is outside of any task: it may not
+ * await; it may broadcast a condition, spawn, publish, open and close relays. subject and data are
+ * borrowed for the call. Call on the loop itself; the relay must be closed there, in stop() at the
+ * latest. NULL: not a subject, or too many (65,536 on a host).
+ */
+static inline ins_relay *
+ins_relay_open(ins_host *host, ins_loop *loop, const char *subject, ins_relay_fn fn, void *arg)
+{
+	return ins_api_->engine->relay_open(host, loop, subject, fn, arg);
+}
+
+/* fn is not called again; may be called inside fn. NULL does nothing. */
+static inline void
+ins_relay_close(ins_relay *relay)
+{
+	ins_api_->engine->relay_close(relay);
+}
+
 #endif

@@ -83,6 +83,7 @@ typedef struct ins_rows ins_rows;   /* a result; lives in the task's arena */
 typedef struct ins_cond ins_cond;   /* a condition that tasks of one loop wait for */
 typedef struct ins_fetch ins_fetch; /* one outbound HTTP exchange */
 typedef struct ins_metric ins_metric;
+typedef struct ins_relay ins_relay; /* listens to one subject of the lossy relay (engine.h) */
 
 typedef struct {
 	const char *p; /* borrowed, not NUL-terminated unless a comment says so */
@@ -112,6 +113,7 @@ ins_str_eq(ins_str a, const char *z)
 typedef int (*ins_handler)(ins_ctx *, void *self);
 typedef int (*ins_task_fn)(ins_ctx *, void *arg);
 typedef int (*ins_delivery_fn)(ins_ctx *, void *self, const json_t *envelope);
+typedef void (*ins_relay_fn)(void *arg, const char *subject, ins_str data);
 
 /* ------------------------------------------------------------------------------------------------
  * Options: one table per plugin. The host parses the plugin's part of the configuration with it,
@@ -378,6 +380,10 @@ typedef struct {
 	    const char *workflow, const char *tier, const json_t *payload, ins_call *ret);
 	const char *(*host_id)(void);
 	const char *(*boot_id)(void);
+	int (*relay_publish)(ins_host *, const char *subject, ins_str data);
+	ins_relay *(*relay_open)(
+	    ins_host *, ins_loop *, const char *subject, ins_relay_fn, void *arg);
+	void (*relay_close)(ins_relay *);
 } ins_engine_api;
 
 typedef struct {
