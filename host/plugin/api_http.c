@@ -69,7 +69,7 @@ http_param(ins_ctx *ctx, const char *name)
 }
 
 static const char *
-http_query(ins_ctx *ctx, const char *name)
+http_query_at(ins_ctx *ctx, const char *name, uint32_t i)
 {
 	const char *p = ctx->http == NULL ? "" : ctx->http->query, *eq;
 	size_t n;
@@ -79,12 +79,18 @@ http_query(ins_ctx *ctx, const char *name)
 		n = strcspn(p, "&");
 		eq = memchr(p, '=', n);
 		key = http_decode(&ctx->arena, p, eq != NULL ? (size_t)(eq - p) : n, 1);
-		if (key == NULL || strcmp(key, name) != 0)
+		if (key == NULL || strcmp(key, name) != 0 || i-- > 0)
 			continue;
 		return eq == NULL ? ""
 				  : http_decode(&ctx->arena, eq + 1, n - (size_t)(eq + 1 - p), 1);
 	}
 	return NULL;
+}
+
+static const char *
+http_query(ins_ctx *ctx, const char *name)
+{
+	return http_query_at(ctx, name, 0);
 }
 
 static ins_str
@@ -181,4 +187,5 @@ const ins_http_api api_http = {
 	.write = http_do_write,
 	.abort = http_do_abort,
 	.heartbeat = http_do_heartbeat,
+	.query_at = http_query_at,
 };

@@ -293,6 +293,7 @@ typedef struct {
 	int (*write)(ins_ctx *, const char *p, size_t n);
 	int (*abort)(ins_ctx *);
 	int (*heartbeat)(ins_ctx *, int64_t ms, const char *p, size_t n);
+	const char *(*query_at)(ins_ctx *, const char *name, uint32_t i);
 } ins_http_api;
 
 typedef struct {

@@ -47,6 +47,7 @@ typedef struct {
 	const json_t *metadata; /* an object, or NULL */
 	int64_t after_ms;       /* begins so much later */
 	int64_t deadline_ms;    /* from its begin; it is then stopped. 0 = the engine's limit */
+	uint32_t watch_flags;   /* INS_WATCH_*, for ret_watch */
 } ins_run_request;
 
 /* Kinds of messages. */

@@ -450,6 +450,12 @@ ins_query(ins_ctx *ctx, const char *name)
 {
 	return ins_api_->http->query(ctx, name);
 }
+/* Value i (0 ..) of a query parameter that is given several times; NULL past the last. */
+static inline const char *
+ins_query_at(ins_ctx *ctx, const char *name, uint32_t i)
+{
+	return ins_api_->http->query_at(ctx, name, i);
+}
 /* A request header by its lower-case name; {NULL, 0} when absent. */
 static inline ins_str
 ins_header(ins_ctx *ctx, const char *lower_name)
