@@ -9,3 +9,4 @@ include plugins/knowledge/local.mk
 include plugins/index_local/local.mk
 include plugins/runs/local.mk
 include plugins/workflow_faq/local.mk
+include plugins/langgraph/local.mk

@@ -6,6 +6,7 @@ include tests/unit/data.mk
 include tests/unit/plugin.mk
 include tests/unit/auth.mk
 include tests/unit/openai.mk
+include tests/unit/langgraph.mk
 include tests/unit/knowledge.mk
 include tests/unit/runs.mk
 include tests/unit/models.mk

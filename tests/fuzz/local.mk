@@ -36,5 +36,6 @@ tests_fuzz_fuzz_chat_LDADD = $(JANSSON_LIBS)
 endif
 include tests/fuzz/knowledge.mk
 include tests/fuzz/plugin.mk
+include tests/fuzz/langgraph.mk
 include tests/fuzz/base.mk
 include tests/fuzz/net.mk

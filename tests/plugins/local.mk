@@ -17,3 +17,10 @@ tests_plugins_stepper_la_SOURCES = tests/plugins/stepper.c
 tests_plugins_stepper_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_stepper_la_LIBADD = $(JANSSON_LIBS)
 endif
+# Graphs for tests of the LangGraph API.
+if HAVE_CHECK
+check_LTLIBRARIES += tests/plugins/graphs.la
+tests_plugins_graphs_la_SOURCES = tests/plugins/graphs.c
+tests_plugins_graphs_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_graphs_la_LIBADD = $(JANSSON_LIBS)
+endif
