@@ -218,6 +218,7 @@ openai_chat_workflow(
 		return r;
 	if (answer_init(a, ctx, openai, request, run->id, workflow) != 0)
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+	r = 0; /* started now or found: both are watched */
 	ins_set_header(ctx, "x-insula-run-id", run->id);
 	/* The work is accepted and has an id: a stream begins here, so that it can be kept alive.
 	 */
