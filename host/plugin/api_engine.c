@@ -97,6 +97,13 @@ engine_relay_close(ins_relay *r)
 	relay_close(r);
 }
 
+static void
+engine_cancel(ins_ctx *ctx)
+{
+	CHECK_OBJ(ctx, TASK_MAGIC);
+	task_cancel(ctx, INS_ECANCELED);
+}
+
 const ins_engine_api api_engine = {
 	.size = sizeof(ins_engine_api),
 	.batch = engine_batch,
@@ -107,4 +114,5 @@ const ins_engine_api api_engine = {
 	.relay_publish = engine_relay_publish,
 	.relay_open = engine_relay_open,
 	.relay_close = engine_relay_close,
+	.cancel = engine_cancel,
 };

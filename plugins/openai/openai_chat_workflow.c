@@ -216,6 +216,7 @@ openai_chat_workflow(
 	r = runs->start(ctx, runs->self, &req, &run->id, &watch);
 	if (r < 0)
 		return r;
+	r = 0;
 	if (answer_init(a, ctx, openai, request, run->id, workflow) != 0)
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");
 	r = 0; /* started now or found: both are watched */

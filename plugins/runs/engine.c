@@ -1,6 +1,7 @@
 /* engine.c: the table of a loop's runs and the life of struct run. */
 #include "engine.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 /* The last digits of a uuid v7 are random. */
@@ -19,6 +20,7 @@ run_new(struct engine *e, const char *run_id)
 		return NULL;
 	run->engine = e;
 	run->refs = 1;
+	run->snapped = -1;
 	run->pending_tail = &run->pending;
 	snprintf(run->run_id, sizeof run->run_id, "%s", run_id);
 	run->cond = ins_cond_new(e->loop);
@@ -38,6 +40,8 @@ run_unref(struct run *run)
 		return;
 	run_drop_pending(run);
 	fold_fini(&run->fold);
+	json_decref(run->metadata);
+	free(run->idem_key);
 	ins_cond_free(run->cond);
 	free(run);
 }
@@ -61,6 +65,7 @@ run_insert(struct run *run)
 	*head = run;
 	run->engine->n_live++;
 	run_ref(run);
+	ins_cond_broadcast(run->engine->arrived);
 }
 
 void
@@ -75,7 +80,19 @@ run_remove(struct run *run)
 		return;
 	*at = run->bucket_next;
 	run->engine->n_live--;
+	run_cancel_jobs(run);
 	run_unref(run);
+}
+
+void
+run_rest(ins_ctx *ctx, struct run *run)
+{
+	int64_t until;
+
+	(void)ctx;
+	if (run->state == RUN_LIVE && run->n_pending == 0 && !run->promoting &&
+	    run->committed > 0 && run->watches == NULL && run_sleeps(run, &until))
+		run_remove(run);
 }
 
 ins_principal
@@ -104,6 +121,22 @@ run_workflow(ins_ctx *ctx, struct plugin *p, const char *name, const char *versi
 		    (version == NULL || strcmp(wf->version, version) == 0))
 			return wf;
 	return NULL;
+}
+
+const char *
+uuid_of(ins_ctx *ctx, const char *z)
+{
+	char *p = z == NULL || strlen(z) != 36 ? NULL : ins_strndup(ctx, z, 36);
+	int i;
+
+	for (i = 0; p != NULL && i < 36; i++) {
+		int dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? p[i] != '-' : !isxdigit((unsigned char)p[i]))
+			return NULL;
+		p[i] = (char)tolower((unsigned char)p[i]);
+	}
+	return p;
 }
 
 void

@@ -9,9 +9,15 @@
  *
  *	engine_commit.c   the queue of runs with events, batches, what happens when one fails
  *	engine_batch.c    the statements of a batch
+ *	engine_batch_with.c  what is committed along with events: thread heads, snapshots, messages
+ *	engine_start.c    starting runs, sending messages to them
+ *	engine_ready.c    what waits for the owner: pending runs, messages, runs that slept
+ *	engine_timer.c    timers and time limits of the runs in memory
+ *	engine_state.c    states of any run, from its log
  *	engine_lease.c    shards: take, renew, lose
  *	engine_load.c     runs from their logs: after a start, a takeover, a conflict
  *	engine_step.c     dispatch, attempts, results
+ *	engine_relay.c    what loops and hosts tell each other, and may lose
  *	engine_watch.c    watchers: queues with back-pressure; following a run that is elsewhere
  *	runs.c, runs_http.c   the plugin, its service and its routes
  */
@@ -35,7 +41,11 @@
 #define RUNS_WATCH_BYTES (1u << 20) /* queued for one watcher */
 #define RUNS_WATCH_STALL_MS 30000   /* a watcher that takes nothing for so long is dropped */
 #define RUNS_INTERRUPTIONS_MAX 5    /* restarts that one step may see beyond its attempts */
-#define RUNS_AHEAD_MAX 16u  /* events of a run that idempotent steps may be ahead of the log */
+#define RUNS_AHEAD_MAX 16u /* events of a run that idempotent steps may be ahead of the log */
+#define RUNS_READY_IDS 16u
+#define RUNS_SNAPSHOT_EVENTS 64               /* a snapshot is taken after so many events */
+#define RUNS_SLEEP_US (60 * INT64_C(1000000)) /* a run that waits longer leaves the memory */
+#define RUNS_KEY_MAX 255u
 #define RUNS_SHARD_TURN 64u /* runs before the next shard: a batch touches few shards */
 
 struct conf {
@@ -44,11 +54,32 @@ struct conf {
 	json_t *limits;
 };
 
+/* The statements of a commit batch, in their order. */
+enum with {
+	WITH_START,
+	WITH_APPEND,
+	WITH_HEAD,
+	WITH_SNAPSHOT,
+	WITH_SNAPSHOT_OLD,
+	WITH_TAKEN,
+	WITH_SLEEP,
+	WITH_SEEN,
+	WITH_NEXT,
+	WITH_DELETE_EVENTS,
+	WITH_DELETE,
+	WITHS
+};
+
 struct stmts {
-	const ins_stmt *start, *append, *cancel;
+	const ins_stmt *with[WITHS];
 	const ins_stmt *lease_renew, *lease_take, *ahead;
-	const ins_stmt *tenants, *live, *events, *one;
-	const ins_stmt *follow, *get, *get_events, *list;
+	const ins_stmt *tenants, *live, *events, *one, *some;
+	const ins_stmt *follow, *follow_run, *get, *get_events, *list;
+	const ins_stmt *by_key, *lock_thread, *pend, *pend_ready, *displace, *displace_ready,
+	    *displace_pending;
+	const ins_stmt *due, *seen, *inbox, *drop_message, *pending, *busy;
+	const ins_stmt *send, *send_ready, *find, *cancel_pending, *delete_events, *delete_run;
+	const ins_stmt *state_row, *state_events;
 };
 
 struct metrics {
@@ -62,6 +93,15 @@ struct plugin {
 	struct metrics metric;
 	ins_runs vtable;
 	char boot_id[80]; /* of this instance of the plugin, not of the process */
+};
+
+/* Columns that every query for whole runs begins with: see run_from_row(). */
+#define RUN_COLUMNS_N 14
+
+/* A row of run_ready. */
+struct ready {
+	int64_t id;
+	char run_id[37], tenant_id[37];
 };
 
 enum run_state {
@@ -80,8 +120,16 @@ struct run {
 
 	char run_id[37], tenant_id[37], user_id[129], plan[33];
 	char workflow[FOLD_NAME_MAX + 1], version[33];
+	char thread_id[37], assistant_id[37]; /* "" = none */
+	char base_run[37];                    /* the state that it goes on from; "" = none */
+	int64_t base_seq;
+	char *idem_key;
+	json_t *metadata;
 	int shard;
 	struct fold fold;
+	int64_t snapped, snapping; /* seqs of the last snapshot, -1 = none, and of that under way */
+	int64_t ready_ids[RUNS_READY_IDS]; /* rows of run_ready that its next commit settles */
+	unsigned n_ready, n_settling;      /* of which in the batch under way */
 	/* made and applied, not yet committed; the first n_flying are in the batch under way */
 	struct run_event *pending, **pending_tail;
 	unsigned n_pending, n_flying;
@@ -90,6 +138,9 @@ struct run {
 	unsigned holds;    /* local steps under way: their events go with the next commit */
 	unsigned queued : 1;
 	unsigned abandoned : 1; /* its starter was told that it could not be begun */
+	unsigned promoting : 1; /* pending, and about to begin */
+	unsigned relayed : 1;   /* somebody watches it from another loop or host */
+	unsigned deleting : 1;  /* its rows go with its end */
 	unsigned poisoned : 1;  /* loaded only to be ended: an event could not be recorded */
 	struct run *queue_next;
 	int start_error; /* why RunStarted could not be committed */
@@ -108,6 +159,8 @@ struct job {
 	int streamed; /* a watcher got some of it */
 	char name[FOLD_NAME_MAX + 1];
 	json_t *input;
+	ins_ctx *ctx; /* while it runs */
+	struct job *running_next;
 };
 
 struct engine {
@@ -124,6 +177,14 @@ struct engine {
 	/* dispatch */
 	struct job *ready, **ready_tail;
 	unsigned n_ready, n_running;
+	struct job *running;
+	/* what is due */
+	int64_t due_us; /* not later than the earliest timer of a run in memory; 0 = none */
+	ins_cond *due;
+	int firing;
+	int polling, poll_again;
+	ins_relay *wakes, *wanted;
+	ins_cond *arrived; /* broadcast when a run comes into the table */
 	/* leases */
 	int64_t fence[RUNS_SHARDS];  /* 0 = not ours */
 	int64_t loaded[RUNS_SHARDS]; /* the fence whose runs are loaded */
@@ -142,6 +203,8 @@ struct run *run_find(struct engine *, const char *run_id);
 void run_insert(struct run *);
 /* Takes it from the table; what it still holds goes with the last reference. */
 void run_remove(struct run *);
+/* Lets a run go that waits for long and that nobody watches: what wakes it is in the database. */
+void run_rest(ins_ctx *, struct run *);
 /* Lets go of what waits for a commit or for room. */
 void engine_clear(struct engine *);
 ins_principal run_principal(const struct run *);
@@ -149,6 +212,9 @@ ins_principal run_principal(const struct run *);
  */
 const ins_workflow *run_workflow(ins_ctx *, struct plugin *, const char *name, const char *version);
 void run_log(ins_ctx *, int level, const char *event, const struct run *, const char *text);
+
+/* The text of a uuid, in lower case, in the arena; NULL when it is none. */
+const char *uuid_of(ins_ctx *, const char *z);
 
 /* An event of a row whose columns, from `col` on, are seq, type, step_id, attempt, node, ts in
  * microseconds, data. NULL: not an event, or no memory. */
@@ -167,6 +233,14 @@ void run_drop_pending(struct run *);
 int batch_commit(ins_ctx *, struct engine *, struct run **runs, unsigned n);
 void engine_batch_init(struct plugin *);
 
+/* engine_batch_with.c */
+struct columns; /* of one statement: see engine_batch.h */
+void engine_with_init(struct plugin *);
+/* What goes along with the flying events of a run. -INS_ENOMEM. */
+int batch_with(ins_ctx *, struct columns *all, struct run *);
+/* What its row will say after the flying events: 1 = it sleeps until *ret_us (0 = for ever). */
+int run_sleeps(const struct run *, int64_t *ret_us);
+
 /* engine_lease.c */
 void engine_lease_init(struct plugin *);
 int engine_lease_start(struct engine *);
@@ -180,7 +254,16 @@ void engine_load_start(ins_ctx *, struct engine *); /* the runs of shards that w
 /* After a commit of this run failed: looks what the log says. */
 int run_reload(ins_ctx *, struct run *);
 
+/* The runs with these ids, each of which `then` gets when it is loaded; see engine_ready.c. */
+int engine_load_some(ins_ctx *, struct engine *, const struct ready *, unsigned n);
+/* A run as a row says whose first columns are run_id, tenant_id, user_id, shard, workflow, version,
+ * next_seq, budget, plan, created_at in microseconds, thread_id, assistant_id, seq and state of the
+ * newest snapshot (or NULL). Its fold stands where the snapshot was taken. */
+struct run *run_from_row(struct engine *, const ins_rows *, size_t i, int64_t *ret_next);
+
 /* engine_step.c */
+/* The steps of a run that is over, or elsewhere, are told to stop. */
+void run_cancel_jobs(struct run *);
 /* Makes ready what the fold holds open, is not dispatched yet and may be now. */
 void run_dispatch(ins_ctx *, struct run *);
 void engine_pump(ins_ctx *, struct engine *);
@@ -189,19 +272,79 @@ void engine_drop_ready(struct engine *);
 /* engine_watch.c */
 void engine_watch_init(struct plugin *);
 int runs_workflows(ins_ctx *, void *self, json_t **ret);
-int runs_start(ins_ctx *, void *self, const ins_run_request *, const char **ret_run_id,
+int runs_watch(ins_ctx *, void *self, const char *run_id, int64_t after, uint32_t flags,
     ins_watch **ret_watch);
+ins_watch *watch_new(ins_ctx *, struct run *, uint32_t flags);
 int runs_next(ins_ctx *, void *self, ins_watch *, json_t **ret_event);
 void run_tell(struct run *, const struct run_event *);
 /* A piece of a step's stream; waits for slow watchers. -INS_ECANCELED: nobody wants this any more.
  */
 int run_tell_delta(ins_ctx *, struct job *, const json_t *delta);
 /* The attempt's stream is void: those who got some of it are told that it was cut. */
-void run_tell_cut(struct run *, int32_t step_id);
+void run_tell_cut(struct run *, int32_t step_id, const char *name);
+/* An event, or a piece of a stream, that came by relay; borrowed. */
+void watch_relayed(ins_watch *, json_t *);
 /* The run went elsewhere: watchers read its log from now on. */
 void run_tell_gone(struct run *);
 
+/* engine_start.c */
+void engine_start_init(struct plugin *);
+int runs_start(
+    ins_ctx *, void *self, const ins_run_request *, const char **ret_run_id, ins_watch **ret_watch);
+int runs_send(ins_ctx *, void *self, const char *run_id, const char *kind, const char *msg_id,
+    const char *name, const json_t *payload);
+void limits_for(const struct plugin *, const char *workflow, struct fold_limits *);
+/* RunStarted's data from what was asked; a new reference. */
+json_t *start_data(const json_t *input, const json_t *options);
+
+/* engine_ready.c */
+void engine_ready_init(struct plugin *);
+/* Looks for what is due in our shards, soon. */
+void engine_poll(ins_ctx *, struct engine *);
+/* A run that is in memory looks for its messages, because of this row of run_ready. */
+int run_take_messages(ins_ctx *, struct run *, int64_t ready_id);
+int engine_pulse_start(struct engine *);
+
+/* engine_relay.c */
+#define RUNS_WAKE "ins.run.wake"
+#define RUNS_WANTED "ins.run.wanted"
+/* Opens the relays by which other loops and hosts call this engine. */
+int engine_relays_open(struct engine *);
+/* Tells the owner of the shard that something is due there. */
+void engine_wake(ins_ctx *, struct engine *, int shard);
+void relay_json(struct engine *, const char *run_id, const json_t *);
+/* Asks whoever holds the run to relay what happens in it. */
+void relay_want(struct engine *, const char *run_id);
+ins_relay *relay_follow(struct engine *, const char *run_id, ins_watch *);
+
+/* engine_timer.c */
+int engine_timer_start(struct engine *);
+/* After any change of a run's fold. */
+void run_set_timer(struct run *);
+
+/* engine_state.c */
+void engine_state_init(struct plugin *);
+/* What a run's row says. */
+struct run_row {
+	char run_id[37], tenant_id[37], workflow[FOLD_NAME_MAX + 1], version[33], status[16];
+	char base_run[37];
+	int64_t base_seq, next_seq;
+};
+/* Folds the log of a run of this tenant up to the event seq (-1 = the last). ret: to be ended by
+ * the caller with fold_fini(), also after an error. -INS_ENOTFOUND. */
+int state_load(ins_ctx *, struct plugin *, const char *tenant, const char *run_id, int64_t seq,
+    struct run_row *ret_row, struct fold *ret);
+int runs_state(ins_ctx *, void *self, const char *run_id, int64_t seq, json_t **ret_state);
+int runs_history(
+    ins_ctx *, void *self, const char *run_id, int64_t seq, uint32_t limit, json_t **ret_states);
+int runs_describe(ins_ctx *, void *self, const char *workflow, json_t **ret);
+
 /* runs_http.c */
 int runs_http_init(struct plugin *);
+/* What RunEnded, or Interrupted, says stands on the run itself too. */
+void run_take_end(json_t *run, const json_t *end);
+
+/* runs_http_act.c */
+int runs_http_act_init(struct plugin *);
 
 #endif

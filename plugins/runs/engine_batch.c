@@ -11,54 +11,57 @@
  */
 #include <stdlib.h>
 
-#include "array.h"
-#include "engine.h"
+#include "engine_batch.h"
 
 static const char sql_start[] =
     "WITH i AS ("
     " SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::bigint[],"
     "  $8::text[], $9::text[], $10::integer[], $11::text[], $12::jsonb[], $13::jsonb[],"
-    "  $14::timestamptz[], $15::timestamptz[])"
+    "  $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::jsonb[],"
+    "  $19::uuid[])"
     "  AS i (run_id, tenant_id, user_id, shard, fence, workflow, version, next_seq, status,"
-    "  budget, attrs, created_at, ended_at)"
+    "  budget, attrs, created_at, ended_at, wake_at, idem_key, metadata, assistant_id)"
     "), l AS ("
     " SELECT shard, fence FROM run_shards"
     " WHERE shard = ANY ($6::smallint[]) AND owner = $1 AND boot_id = $2"
     " ORDER BY shard FOR SHARE"
     "), r AS ("
     " INSERT INTO agent_runs (run_id, tenant_id, user_id, shard, workflow, version, next_seq,"
-    "  status, budget, attrs, created_at, ended_at)"
+    "  status, budget, attrs, created_at, ended_at, wake_at, idem_key, metadata, assistant_id)"
     " SELECT i.run_id, i.tenant_id, i.user_id, l.shard, i.workflow, i.version, i.next_seq,"
-    "  i.status, i.budget, i.attrs, i.created_at, i.ended_at"
+    "  i.status, i.budget, i.attrs, i.created_at, i.ended_at, i.wake_at, i.idem_key, i.metadata,"
+    "  i.assistant_id"
     " FROM i LEFT JOIN l ON l.shard = i.shard AND l.fence = i.fence"
     " RETURNING run_id, tenant_id"
     ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
     " SELECT e.run_id, e.seq, r.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
-    " FROM unnest($16::uuid[], $17::integer[], $18::text[], $19::integer[], $20::smallint[],"
-    "  $21::text[], $22::timestamptz[], $23::jsonb[])"
+    " FROM unnest($20::uuid[], $21::integer[], $22::text[], $23::integer[], $24::smallint[],"
+    "  $25::text[], $26::timestamptz[], $27::jsonb[])"
     "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
     "  LEFT JOIN r ON r.run_id = e.run_id";
 
 static const char sql_append[] =
     "WITH i AS ("
     " SELECT * FROM unnest($3::uuid[], $4::smallint[], $5::bigint[], $6::integer[],"
-    "  $7::integer[], $8::text[], $9::timestamptz[])"
-    "  AS i (run_id, shard, fence, seq, next_seq, status, ended_at)"
+    "  $7::integer[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::uuid[],"
+    "  $12::integer[])"
+    "  AS i (run_id, shard, fence, seq, next_seq, status, ended_at, wake_at, base_run, base_seq)"
     "), l AS ("
     " SELECT shard, fence FROM run_shards"
     " WHERE shard = ANY ($4::smallint[]) AND owner = $1 AND boot_id = $2"
     " ORDER BY shard FOR SHARE"
     "), u AS ("
     " UPDATE agent_runs AS r"
-    " SET next_seq = i.next_seq, status = i.status, ended_at = i.ended_at"
+    " SET next_seq = i.next_seq, status = i.status, ended_at = i.ended_at, wake_at = i.wake_at,"
+    "  base_run = coalesce(i.base_run, r.base_run), base_seq = coalesce(i.base_seq, r.base_seq)"
     " FROM i JOIN l ON l.shard = i.shard AND l.fence = i.fence"
     " WHERE r.run_id = i.run_id AND r.shard = i.shard AND r.next_seq = i.seq"
-    "  AND r.status = 'running'"
+    "  AND r.ended_at IS NULL"
     " RETURNING r.run_id, r.tenant_id"
     ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
     " SELECT e.run_id, e.seq, u.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
-    " FROM unnest($10::uuid[], $11::integer[], $12::text[], $13::integer[], $14::smallint[],"
-    "  $15::text[], $16::timestamptz[], $17::jsonb[])"
+    " FROM unnest($13::uuid[], $14::integer[], $15::text[], $16::integer[], $17::smallint[],"
+    "  $18::text[], $19::timestamptz[], $20::jsonb[])"
     "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
     "  LEFT JOIN u ON u.run_id = e.run_id";
 
@@ -77,21 +80,30 @@ enum {
 	S_ATTRS,
 	S_CREATED,
 	S_ENDED,
+	S_WAKE,
+	S_KEY,
+	S_METADATA,
+	S_ASSISTANT,
 	S_COLUMNS
 };
-enum { A_RUN, A_SHARD, A_FENCE, A_SEQ, A_NEXT, A_STATUS, A_ENDED, A_COLUMNS };
-#define ARGS_MAX (2 + S_COLUMNS + E_COLUMNS)
-/* both statements, and for each run at most a started, an ended and a metered event */
-#define CALLS_MAX (2 + 3 * RUNS_BATCH_RUNS)
-
-struct statement {
-	struct array run[S_COLUMNS], event[E_COLUMNS];
-	unsigned n_columns, n_runs;
-	ins_arg args[ARGS_MAX];
+enum {
+	A_RUN,
+	A_SHARD,
+	A_FENCE,
+	A_SEQ,
+	A_NEXT,
+	A_STATUS,
+	A_ENDED,
+	A_WAKE,
+	A_BASE_RUN,
+	A_BASE_SEQ,
+	A_COLUMNS
 };
+/* all statements, and for each run at most a started, an ended and a metered event */
+#define CALLS_MAX (WITHS + 3 * RUNS_BATCH_RUNS)
 
 struct batch {
-	struct statement start, append;
+	struct columns with[WITHS];
 	const char *tenants[RUNS_BATCH_RUNS];
 	unsigned n_tenants;
 	ins_call calls[CALLS_MAX];
@@ -101,35 +113,24 @@ struct batch {
 void
 engine_batch_init(struct plugin *p)
 {
-	p->sql.start = ins_stmt_new(p->host, sql_start);
-	p->sql.append = ins_stmt_new(p->host, sql_append);
+	p->sql.with[WITH_START] = ins_stmt_new(p->host, sql_start);
+	p->sql.with[WITH_APPEND] = ins_stmt_new(p->host, sql_append);
+	engine_with_init(p);
 }
 
-/* What the flying events leave the run at. */
 static const char *
-status_after(const struct run *run, int64_t *ret_next, int64_t *ret_ended_us)
+status_after(const struct run *run)
 {
-	const struct run_event *ev = run->pending;
-	const char *status = "running";
-	unsigned i;
-
-	*ret_ended_us = 0;
-	*ret_next = run->committed;
-	for (i = 0; i < run->n_flying; i++, ev = ev->next) {
-		*ret_next = ev->seq + 1;
-		if (ev->type != EV_RUN_ENDED)
-			continue;
-		status = json_string_value(json_object_get(ev->data, "status"));
-		*ret_ended_us = ev->ts_us;
-	}
-	return status;
+	if (run->fold.ended)
+		return json_string_value(json_object_get(run->fold.end, "status"));
+	return run->fold.stopped ? "interrupted" : "running";
 }
 
+/* first: of the columns of the events. */
 static void
-add_events(struct statement *s, const struct run *run)
+add_events(struct array *c, const struct run *run)
 {
 	const struct run_event *ev = run->pending;
-	struct array *c = s->event;
 	unsigned i;
 
 	for (i = 0; i < run->n_flying; i++, ev = ev->next) {
@@ -152,17 +153,37 @@ add_events(struct statement *s, const struct run *run)
 	}
 }
 
+static const char *
+or_null(const char *z)
+{
+	return z == NULL || *z == '\0' ? NULL : z;
+}
+
+/* NULL: the owner keeps it in memory. */
 static void
-add_start(struct statement *s, const struct run *run)
+add_wake(struct array *a, const struct run *run)
+{
+	int64_t until;
+
+	if (!run_sleeps(run, &until))
+		array_null(a);
+	else if (until == 0)
+		array_text_z(a, "infinity");
+	else
+		array_time(a, until);
+}
+
+/* All of a run's pending events fly: its fold stands where they end. */
+static void
+add_start(struct columns *s, const struct run *run)
 {
 	json_t *budget = fold_limits_json(&run->fold.limits);
 	json_t *attrs = json_pack("{s:s}", "plan", run->plan);
-	struct array *c = s->run;
-	int64_t next, ended;
-	const char *status = status_after(run, &next, &ended);
+	json_t *metadata = run->metadata == NULL ? json_object() : json_incref(run->metadata);
+	struct array *c = s->col;
 
-	s->n_columns = S_COLUMNS;
-	s->n_runs++;
+	s->n = S_COLUMNS + E_COLUMNS;
+	s->rows++;
 	array_text_z(&c[S_RUN], run->run_id);
 	array_text_z(&c[S_TENANT], run->tenant_id);
 	array_text_z(&c[S_USER], run->user_id);
@@ -170,34 +191,44 @@ add_start(struct statement *s, const struct run *run)
 	array_int(&c[S_FENCE], run->engine->fence[run->shard]);
 	array_text_z(&c[S_WORKFLOW], run->workflow);
 	array_text_z(&c[S_VERSION], run->version);
-	array_int(&c[S_NEXT], next);
-	array_text_z(&c[S_STATUS], status);
+	array_int(&c[S_NEXT], run->fold.next_seq);
+	array_text_z(&c[S_STATUS], status_after(run));
 	array_json(&c[S_BUDGET], budget);
 	array_json(&c[S_ATTRS], attrs);
 	array_time(&c[S_CREATED], run->fold.started_us);
-	array_time(&c[S_ENDED], ended);
+	array_time(&c[S_ENDED], run->fold.ended ? run->fold.last_us : 0);
+	add_wake(&c[S_WAKE], run);
+	array_text_z(&c[S_KEY], or_null(run->idem_key));
+	array_json(&c[S_METADATA], metadata);
+	array_text_z(&c[S_ASSISTANT], or_null(run->assistant_id));
 	json_decref(budget);
 	json_decref(attrs);
-	add_events(s, run);
+	json_decref(metadata);
+	add_events(&c[S_COLUMNS], run);
 }
 
 static void
-add_append(struct statement *s, const struct run *run)
+add_append(struct columns *s, const struct run *run)
 {
-	struct array *c = s->run;
-	int64_t next, ended;
-	const char *status = status_after(run, &next, &ended);
+	int begins = run->committed == 0 && run->base_run[0] != '\0';
+	struct array *c = s->col;
 
-	s->n_columns = A_COLUMNS;
-	s->n_runs++;
+	s->n = A_COLUMNS + E_COLUMNS;
+	s->rows++;
 	array_text_z(&c[A_RUN], run->run_id);
 	array_int(&c[A_SHARD], run->shard);
 	array_int(&c[A_FENCE], run->engine->fence[run->shard]);
 	array_int(&c[A_SEQ], run->committed);
-	array_int(&c[A_NEXT], next);
-	array_text_z(&c[A_STATUS], status);
-	array_time(&c[A_ENDED], ended);
-	add_events(s, run);
+	array_int(&c[A_NEXT], run->fold.next_seq);
+	array_text_z(&c[A_STATUS], status_after(run));
+	array_time(&c[A_ENDED], run->fold.ended ? run->fold.last_us : 0);
+	add_wake(&c[A_WAKE], run);
+	array_text_z(&c[A_BASE_RUN], begins ? run->base_run : NULL);
+	if (begins)
+		array_int(&c[A_BASE_SEQ], run->base_seq);
+	else
+		array_null(&c[A_BASE_SEQ]);
+	add_events(&c[A_COLUMNS], run);
 }
 
 static void
@@ -271,65 +302,67 @@ add_business(ins_ctx *ctx, struct batch *b, const struct run *run)
 }
 
 static int
-add_call(struct batch *b, struct statement *s, const struct plugin *p, const ins_stmt *stmt)
+add_call(struct batch *b, enum with which, const struct plugin *p)
 {
-	ins_arg *args = s->args;
+	struct columns *c = &b->with[which];
+	ins_arg *args = c->args;
 	unsigned i, n = 0;
 
-	if (s->n_runs == 0)
+	if (c->rows == 0)
 		return 0;
-	args[n++] = ins_text(ins_host_id());
-	args[n++] = ins_text(p->boot_id);
-	for (i = 0; i < s->n_columns; i++)
-		args[n++] = array_arg(&s->run[i]);
-	for (i = 0; i < E_COLUMNS; i++)
-		args[n++] = array_arg(&s->event[i]);
+	if (which == WITH_START || which == WITH_APPEND) {
+		args[n++] = ins_text(ins_host_id());
+		args[n++] = ins_text(p->boot_id);
+	}
+	for (i = 0; i < c->n; i++)
+		args[n++] = array_arg(&c->col[i]);
 	for (i = 0; i < n; i++)
 		if (args[i].p == NULL)
 			return -INS_ENOMEM;
-	b->calls[b->n_calls].stmt = stmt;
+	b->calls[b->n_calls].stmt = p->sql.with[which];
 	b->calls[b->n_calls].args = args;
 	b->calls[b->n_calls].n_args = n;
 	b->n_calls++;
 	return 0;
 }
 
-static void
-statement_fini(struct statement *s)
+static int
+build(ins_ctx *ctx, struct batch *b, struct engine *e, struct run **runs, unsigned n)
 {
 	unsigned i;
+	int r = 0;
 
-	for (i = 0; i < S_COLUMNS; i++)
-		array_free(&s->run[i]);
-	for (i = 0; i < E_COLUMNS; i++)
-		array_free(&s->event[i]);
+	for (i = 0; i < n; i++) {
+		add_tenant(b, runs[i]->tenant_id);
+		if (runs[i]->state == RUN_NEW)
+			add_start(&b->with[WITH_START], runs[i]);
+		else
+			add_append(&b->with[WITH_APPEND], runs[i]);
+		if ((r = batch_with(ctx, b->with, runs[i])) != 0)
+			return r;
+	}
+	for (i = 0; i < WITHS && r == 0; i++)
+		r = add_call(b, (enum with)i, e->plugin);
+	for (i = 0; i < n && r == 0; i++)
+		r = add_business(ctx, b, runs[i]);
+	return r;
 }
 
 int
 batch_commit(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n)
 {
-	struct plugin *p = e->plugin;
 	struct batch *b = calloc(1, sizeof *b);
-	unsigned i;
-	int r = 0;
+	unsigned i, k;
+	int r;
 
 	if (b == NULL)
 		return -INS_EUNAVAILABLE;
-	for (i = 0; i < n; i++) {
-		add_tenant(b, runs[i]->tenant_id);
-		if (runs[i]->state == RUN_NEW)
-			add_start(&b->start, runs[i]);
-		else
-			add_append(&b->append, runs[i]);
-	}
-	if ((r = add_call(b, &b->start, p, p->sql.start)) == 0)
-		r = add_call(b, &b->append, p, p->sql.append);
-	for (i = 0; i < n && r == 0; i++)
-		r = add_business(ctx, b, runs[i]);
+	r = build(ctx, b, e, runs, n);
 	if (r == 0)
 		r = ins_engine_batch(ctx, b->tenants, b->n_tenants, b->calls, b->n_calls, NULL);
-	statement_fini(&b->start);
-	statement_fini(&b->append);
+	for (i = 0; i < WITHS; i++)
+		for (k = 0; k < COLUMNS_MAX; k++)
+			array_free(&b->with[i].col[k]);
 	free(b);
 	return r;
 }

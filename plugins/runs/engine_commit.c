@@ -28,7 +28,7 @@ run_drop_pending(struct run *run)
 		run_event_free(ev);
 	}
 	run->pending_tail = &run->pending;
-	run->n_pending = run->n_flying = 0;
+	run->n_pending = run->n_flying = run->n_settling = 0;
 	run->pending_bytes = 0;
 }
 
@@ -66,6 +66,7 @@ run_record(ins_ctx *ctx, struct run *run, struct run_event *ev)
 		if (ev != NULL)
 			ev->ts_us = run->fold.last_us;
 	} while (ev != NULL);
+	run_set_timer(run);
 	run_dispatch(ctx, run);
 	run_queue(ctx, run);
 	return 0;
@@ -151,7 +152,7 @@ put_back(struct engine *e, struct run **runs, unsigned n)
 }
 
 static void
-run_over(struct run *run)
+run_over(ins_ctx *ctx, struct run *run)
 {
 	struct plugin *p = run->engine->plugin;
 	const char *status = json_string_value(json_object_get(run->fold.end, "status"));
@@ -159,6 +160,8 @@ run_over(struct run *run)
 	ins_add(p->metric.ended, status == NULL ? "failed" : status, 1);
 	ins_observe(p->metric.duration, (double)(run->fold.last_us - run->fold.started_us) / 1e6);
 	run_remove(run);
+	if (run->thread_id[0] != '\0')
+		engine_poll(ctx, run->engine); /* the thread's next run may begin */
 }
 
 static void
@@ -181,10 +184,16 @@ committed(ins_ctx *ctx, struct run *run)
 		run_event_free(ev);
 	}
 	run->n_flying = 0;
+	if (run->snapping >= 0)
+		run->snapped = run->snapping;
+	run->n_ready -= run->n_settling;
+	memmove(run->ready_ids, run->ready_ids + run->n_settling,
+	    run->n_ready * sizeof *run->ready_ids);
+	run->n_settling = 0;
 	ins_add(run->engine->plugin->metric.events, NULL, n);
 	ins_cond_broadcast(run->cond);
 	if (run->fold.ended && run->n_pending == 0)
-		run_over(run);
+		run_over(ctx, run);
 	else if (run->abandoned && !run->fold.ended)
 		run_record(ctx, run,
 		    run_event_new(
@@ -192,6 +201,7 @@ committed(ins_ctx *ctx, struct run *run)
 	else {
 		run_dispatch(ctx, run);
 		run_queue(ctx, run);
+		run_rest(ctx, run);
 	}
 	run_unref(run);
 }

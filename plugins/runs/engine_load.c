@@ -18,15 +18,24 @@
 #define TENANT_BYTES 37u
 
 static const char sql_tenants[] = "SELECT tenant_id FROM tenants";
+#define RUN_COLUMNS                                                                     \
+	"r.run_id, r.tenant_id, r.user_id, r.shard, r.workflow, r.version, r.next_seq," \
+	" r.budget, r.attrs ->> 'plan',"                                                \
+	" (extract(epoch FROM r.created_at) * 1000000)::bigint, r.thread_id,"           \
+	" r.assistant_id, s.seq, s.state"
+#define RUN_SNAPSHOT                                               \
+	" LEFT JOIN LATERAL (SELECT seq, state FROM run_snapshots" \
+	"  WHERE run_id = r.run_id ORDER BY seq DESC LIMIT 1) AS s ON true"
 static const char sql_live[] =
-    "SELECT run_id, tenant_id, user_id, shard, workflow, version, next_seq, budget,"
-    " attrs ->> 'plan', (extract(epoch FROM created_at) * 1000000)::bigint"
-    " FROM agent_runs WHERE status = 'running' AND shard = ANY ($1::smallint[])"
-    " AND run_id > $2::uuid ORDER BY run_id LIMIT 256";
-static const char sql_one[] =
-    "SELECT run_id, tenant_id, user_id, shard, workflow, version, next_seq, budget,"
-    " attrs ->> 'plan', (extract(epoch FROM created_at) * 1000000)::bigint, status"
-    " FROM agent_runs WHERE run_id = $1::uuid";
+    "SELECT " RUN_COLUMNS " FROM agent_runs AS r" RUN_SNAPSHOT
+    " WHERE r.status = 'running' AND r.wake_at IS NULL AND r.shard = ANY ($1::smallint[])"
+    " AND r.run_id > $2::uuid ORDER BY r.run_id LIMIT 256";
+static const char sql_some[] =
+    "SELECT " RUN_COLUMNS " FROM agent_runs AS r" RUN_SNAPSHOT
+    " WHERE r.status IN ('running', 'interrupted') AND r.run_id = ANY ($1::uuid[])"
+    " ORDER BY r.run_id LIMIT 256";
+static const char sql_one[] = "SELECT " RUN_COLUMNS ", r.status FROM agent_runs AS r" RUN_SNAPSHOT
+			      " WHERE r.run_id = $1::uuid";
 static const char sql_events[] =
     "SELECT run_id, seq, type, step_id, attempt, node,"
     " (extract(epoch FROM ts) * 1000000)::bigint, data"
@@ -38,7 +47,10 @@ struct load {
 	char (*tenants)[TENANT_BYTES];
 	const char **tenant_ptrs;
 	size_t n_tenants;
-	char *shards;   /* array literal; NULL when one run is loaded */
+	char *shards; /* array literal; NULL when runs are loaded by their ids */
+	char *ids;    /* the same, of runs that something is due for */
+	struct ready *ready;
+	unsigned n_ready;
 	char after[37]; /* the last run that was listed */
 	struct run *runs[HEADERS_MAX];
 	int64_t expect[HEADERS_MAX]; /* their next_seq */
@@ -56,6 +68,7 @@ engine_load_init(struct plugin *p)
 {
 	p->sql.tenants = ins_stmt_new(p->host, sql_tenants);
 	p->sql.live = ins_stmt_new(p->host, sql_live);
+	p->sql.some = ins_stmt_new(p->host, sql_some);
 	p->sql.one = ins_stmt_new(p->host, sql_one);
 	p->sql.events = ins_stmt_new(p->host, sql_events);
 }
@@ -68,6 +81,8 @@ load_free(struct load *l)
 	free(l->tenants);
 	free(l->tenant_ptrs);
 	free(l->shards);
+	free(l->ids);
+	free(l->ready);
 	free(l);
 }
 
@@ -105,13 +120,28 @@ list_tenants(ins_ctx *ctx, struct load *l)
 	return r != 0 ? r : set_tenants(l, rows);
 }
 
-/* A run as its row says; its fold is empty. */
-static struct run *
-from_row(struct engine *e, const ins_rows *rows, size_t i, int64_t *ret_next)
+static int
+restore(struct run *run, const char *seq, const char *snapshot)
+{
+	json_t *j;
+	int r;
+
+	if (snapshot == NULL)
+		return 0;
+	j = json_loads(snapshot, 0, NULL);
+	r = j == NULL ? -INS_ENOMEM : fold_restore(&run->fold, j);
+	json_decref(j);
+	run->snapped = strtoll(seq, NULL, 10);
+	return r;
+}
+
+struct run *
+run_from_row(struct engine *e, const ins_rows *rows, size_t i, int64_t *ret_next)
 {
 	struct fold_limits limits = { 0 };
 	struct run *run = run_new(e, ins_value(rows, i, 0));
-	const char *plan = ins_value(rows, i, 8);
+	const char *plan = ins_value(rows, i, 8), *thread = ins_value(rows, i, 10);
+	const char *assistant = ins_value(rows, i, 11);
 	json_t *budget = json_loads(ins_value(rows, i, 7), 0, NULL);
 
 	if (run != NULL) {
@@ -124,8 +154,15 @@ from_row(struct engine *e, const ins_rows *rows, size_t i, int64_t *ret_next)
 		snprintf(run->workflow, sizeof run->workflow, "%s", ins_value(rows, i, 4));
 		snprintf(run->version, sizeof run->version, "%s", ins_value(rows, i, 5));
 		snprintf(run->plan, sizeof run->plan, "%s", plan == NULL ? "" : plan);
+		snprintf(run->thread_id, sizeof run->thread_id, "%s", thread == NULL ? "" : thread);
+		snprintf(run->assistant_id, sizeof run->assistant_id, "%s",
+		    assistant == NULL ? "" : assistant);
 		run->fold.started_us = ins_value_int(rows, i, 9);
 		*ret_next = ins_value_int(rows, i, 6);
+		if (restore(run, ins_value(rows, i, 12), ins_value(rows, i, 13)) != 0) {
+			run_unref(run);
+			run = NULL;
+		}
 	}
 	json_decref(budget);
 	return run;
@@ -135,17 +172,18 @@ static int
 list_runs(ins_ctx *ctx, struct load *l)
 {
 	struct engine *e = l->engine;
-	ins_arg args[2] = { ins_text(l->shards), ins_text(l->after) };
+	ins_arg args[2] = { ins_text(l->ids != NULL ? l->ids : l->shards), ins_text(l->after) };
+	ins_call call = { l->ids != NULL ? e->plugin->sql.some : e->plugin->sql.live, args,
+		l->ids != NULL ? 1 : 2 };
 	ins_rows *rows;
 	size_t i, n;
 	int r;
 
-	r = ins_engine_batch(ctx, l->tenant_ptrs, l->n_tenants,
-	    &(const ins_call){ e->plugin->sql.live, args, 2 }, 1, &rows);
+	r = ins_engine_batch(ctx, l->tenant_ptrs, l->n_tenants, &call, 1, &rows);
 	if (r != 0)
 		return r;
 	n = ins_rows_count(rows);
-	l->listed_all = n < HEADERS_MAX;
+	l->listed_all = n < HEADERS_MAX || l->ids != NULL;
 	l->at = l->n_runs = 0;
 	for (i = 0; i < n; i++) {
 		const char *id = ins_value(rows, i, 0);
@@ -153,7 +191,7 @@ list_runs(ins_ctx *ctx, struct load *l)
 		snprintf(l->after, sizeof l->after, "%s", id);
 		if (run_find(e, id) != NULL)
 			continue; /* began here since the shard is ours */
-		l->runs[l->n_runs] = from_row(e, rows, i, &l->expect[l->n_runs]);
+		l->runs[l->n_runs] = run_from_row(e, rows, i, &l->expect[l->n_runs]);
 		if (l->runs[l->n_runs] == NULL)
 			return -INS_ENOMEM;
 		l->n_runs++;
@@ -212,6 +250,13 @@ end_with_error(ins_ctx *ctx, struct run *run, const char *code, const char *text
 		json_pack("{s:s, s:o}", "status", "failed", "error", fold_error(code, text))));
 }
 
+/* A step that may have been under way. */
+static int
+interrupted_step(const struct fold_step *s)
+{
+	return s->kind == OPEN_STEP && s->held == HELD_NO && s->class != STEP_LOCAL;
+}
+
 /* Records the next attempt of everything that was open. */
 static void
 resume(ins_ctx *ctx, struct run *run)
@@ -222,14 +267,14 @@ resume(ins_ctx *ctx, struct run *run)
 	/* Nothing goes out before its next attempt is recorded: applying that makes it new again.
 	 */
 	for (i = 0; i < run->fold.n_open; i++)
-		if (run->fold.open[i].class != STEP_LOCAL)
+		if (interrupted_step(&run->fold.open[i]))
 			run->fold.open[i].state = STEP_DISPATCHED;
 	/* run_record changes the list of open steps: find the next by its id each time. */
 	for (;;) {
 		const struct fold_step *s = NULL;
 
 		for (i = 0; i < run->fold.n_open && s == NULL; i++)
-			if (run->fold.open[i].id > last && run->fold.open[i].class != STEP_LOCAL)
+			if (run->fold.open[i].id > last && interrupted_step(&run->fold.open[i]))
 				s = &run->fold.open[i];
 		if (s == NULL || run->fold.ended)
 			break;
@@ -246,7 +291,20 @@ resume(ins_ctx *ctx, struct run *run)
 				(s->attempt == 0 ? 1 : s->attempt) + 1, s->name,
 				json_pack("{s:b}", "resumed", 1)));
 	}
+	run_set_timer(run);
 	run_dispatch(ctx, run);
+}
+
+/* Something is due for a run that was just loaded. */
+static void
+see_to(ins_ctx *ctx, struct load *l, struct run *run)
+{
+	unsigned i;
+
+	for (i = 0; i < l->n_ready; i++)
+		if (strcmp(l->ready[i].run_id, run->run_id) == 0 &&
+		    run_take_messages(ctx, run, l->ready[i].id) < 0)
+			ins_clear_error(ctx); /* the row stays: the next look finds it */
 }
 
 static void
@@ -286,12 +344,14 @@ finish(ins_ctx *ctx, struct load *l, struct run *run, int64_t expect)
 		    ctx, run, "unrecordable", "what the last step gave could not be recorded");
 	} else {
 		run_insert(run);
-		l->loaded++;
+		l->loaded += l->ready == NULL;
 		resume(ctx, run);
+		see_to(ctx, l, run);
 	}
 }
 
-/* Forgets what was read of the next n runs. */
+/* Forgets what was read of the next n runs. (A page that begins at a snapshot is of one run, and
+ * was not applied.) */
 static void
 begin_anew(struct load *l, unsigned n)
 {
@@ -302,6 +362,8 @@ begin_anew(struct load *l, unsigned n)
 		struct fold_limits limits = f->limits;
 		int64_t started = f->started_us;
 
+		if (l->runs[l->at + i]->snapped >= 0)
+			continue;
 		fold_fini(f);
 		fold_init(f, &limits);
 		f->started_us = started;
@@ -317,7 +379,8 @@ load_page(ins_ctx *ctx, struct load *l)
 	unsigned n = 0;
 	int r;
 
-	while (l->at + n < l->n_runs && n < l->page) {
+	while (l->at + n < l->n_runs && n < l->page &&
+	    (n == 0 || (from == 0 && l->runs[l->at + n]->fold.next_seq == 0))) {
 		sum += l->expect[l->at + n];
 		if (n > 0 && sum > PAGE_EVENTS)
 			break;
@@ -419,6 +482,47 @@ engine_load_start(ins_ctx *ctx, struct engine *e)
 	}
 }
 
+int
+engine_load_some(ins_ctx *ctx, struct engine *e, const struct ready *ready, unsigned n)
+{
+	struct load *l = calloc(1, sizeof *l);
+	struct array ids = { 0 };
+	unsigned i, k;
+
+	(void)ctx;
+	if (l == NULL)
+		return -INS_ENOMEM;
+	l->engine = e;
+	l->page = HEADERS_MAX;
+	l->window = PAGE_EVENTS;
+	l->ready = malloc(n * sizeof *ready);
+	l->tenants = calloc(n + 1, sizeof *l->tenants);
+	l->tenant_ptrs = calloc(n + 1, sizeof *l->tenant_ptrs);
+	for (i = 0; i < n; i++)
+		array_text_z(&ids, ready[i].run_id);
+	array_arg(&ids);
+	l->ids = ids.p;
+	if (l->ready == NULL || l->tenants == NULL || l->tenant_ptrs == NULL || ids.failed) {
+		load_free(l);
+		return -INS_ENOMEM;
+	}
+	memcpy(l->ready, ready, n * sizeof *ready);
+	l->n_ready = n;
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < l->n_tenants && strcmp(l->tenants[k], ready[i].tenant_id) != 0;)
+			k++;
+		if (k < l->n_tenants)
+			continue;
+		snprintf(l->tenants[k], TENANT_BYTES, "%s", ready[i].tenant_id);
+		l->tenant_ptrs[k] = l->tenants[k];
+		l->n_tenants++;
+	}
+	if (load_spawn(l) == 0)
+		return 0;
+	load_free(l);
+	return -INS_ELIMIT;
+}
+
 /* Loads the run anew, from its row. */
 static int
 load_one(struct run *run, const ins_rows *row)
@@ -434,7 +538,7 @@ load_one(struct run *run, const ins_rows *row)
 	l->abandoned = run->abandoned;
 	l->poison = run->state == RUN_LIVE && ins_value_int(row, 0, 6) == run->committed;
 	if (set_tenants(l, row) != 0 ||
-	    (l->runs[0] = from_row(run->engine, row, 0, &l->expect[0])) == NULL) {
+	    (l->runs[0] = run_from_row(run->engine, row, 0, &l->expect[0])) == NULL) {
 		load_free(l);
 		return -INS_ENOMEM;
 	}
@@ -458,14 +562,14 @@ run_reload(ins_ctx *ctx, struct run *run)
 
 	if (r != 0)
 		return r;
-	status = ins_rows_count(row) == 0 ? NULL : ins_value(row, 0, 10);
+	status = ins_rows_count(row) == 0 ? NULL : ins_value(row, 0, RUN_COLUMNS_N);
 	if (status == NULL) {
 		run->start_error = run->abandoned ? -INS_EUNAVAILABLE : -INS_EINVAL;
 		run_log(ctx, INS_LOG_WARN, "runs.refused", run, "the run could not be recorded");
 	} else if (run->poisoned) {
 		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
 		    "not even the end of the run could be recorded; the next start tries again");
-	} else if (strcmp(status, "running") == 0) {
+	} else if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0) {
 		run_log(ctx, INS_LOG_WARN, "runs.reloaded", run,
 		    "its log is not what this host thought, or refused an event");
 		if ((r = load_one(run, row)) != 0)

@@ -49,7 +49,8 @@ job_new(struct run *run, const struct fold_step *s, int32_t attempt)
 	memcpy(job->name, s->name, sizeof job->name);
 	job->input = json_incref(s->input);
 	if (run->fold.limits.time_ms != 0) {
-		left = run->fold.limits.time_ms - (ins_now_us() - run->fold.started_us) / 1000;
+		left = run->fold.limits.time_ms -
+		    (ins_now_us() - run->fold.started_us - run->fold.paused_us) / 1000;
 		/* one more millisecond, so that the limit is passed when the step is cut */
 		left = left < 0 ? 1 : left + 1;
 		job->timeout_ms = left < job->timeout_ms ? left : job->timeout_ms;
@@ -126,7 +127,7 @@ may_go(const struct run *run, const struct fold_step *s)
 		return s->scheduled && durable;
 	/* what was interrupted may be what stopped the host: its next attempt is counted first */
 	return durable ||
-	    (!s->scheduled && run->state == RUN_LIVE && run->engine->backoff_ms == 0 &&
+	    (!s->scheduled && run->committed > 0 && run->engine->backoff_ms == 0 &&
 		run->n_pending <= RUNS_AHEAD_MAX);
 }
 
@@ -136,12 +137,15 @@ run_dispatch(ins_ctx *ctx, struct run *run)
 	struct job *job;
 	size_t i;
 
+	if (run->fold.ended)
+		run_cancel_jobs(run);
 	if (run->fold.ended || run->state == RUN_GONE)
 		return;
 	for (i = 0; i < run->fold.n_open; i++) {
 		struct fold_step *s = &run->fold.open[i];
 
-		if (s->state != STEP_NEW || !may_go(run, s))
+		if (s->kind != OPEN_STEP || s->held != HELD_NO || s->state != STEP_NEW ||
+		    !may_go(run, s))
 			continue;
 		job = job_new(run, s, s->attempt == 0 ? 1 : s->attempt);
 		if (job == NULL)
@@ -219,7 +223,7 @@ step_failed(ins_ctx *ctx, struct job *job, int r)
 		snprintf(text, sizeof text, "%s", *why ? why : fold_code_name(r));
 	ins_clear_error(ctx);
 	if (job->streamed)
-		run_tell_cut(run, job->step_id);
+		run_tell_cut(run, job->step_id, job->name);
 	if (fold_code_retryable(r) && job->attempt < job->max_attempts) {
 		retry(ctx, job, text);
 		return;
@@ -295,6 +299,26 @@ call_step(ins_ctx *ctx, struct job *job, json_t **ret_out)
 	return wf->step(ctx, wf->self, job->name, key, job->input, &sink, ret_out);
 }
 
+void
+run_cancel_jobs(struct run *run)
+{
+	struct job *job;
+
+	for (job = run->engine->running; job != NULL; job = job->running_next)
+		if (job->run == run)
+			ins_engine_cancel(job->ctx);
+}
+
+static void
+job_not_running(struct engine *e, struct job *job)
+{
+	struct job **at = &e->running;
+
+	while (*at != job)
+		at = &(*at)->running_next;
+	*at = job->running_next;
+}
+
 static int
 job_task(ins_ctx *ctx, void *arg)
 {
@@ -304,6 +328,9 @@ job_task(ins_ctx *ctx, void *arg)
 	json_t *out = NULL;
 	int r = 0;
 
+	job->ctx = ctx;
+	job->running_next = e->running;
+	e->running = job;
 	if (job->delay_ms > 0)
 		r = ins_sleep(ctx, job->delay_ms);
 	if (r == 0)
@@ -311,6 +338,7 @@ job_task(ins_ctx *ctx, void *arg)
 	job->begun_us = ins_mono_us();
 	if (r == 0 && !moot(job))
 		r = call_step(ctx, job, &out);
+	job_not_running(e, job);
 	if (job->class == STEP_LOCAL)
 		run->holds--;
 	if (moot(job))

@@ -1,5 +1,5 @@
 /*
- * engine_watch.c: starting a run and watching it.
+ * engine_watch.c: watching runs.
  *
  * A watcher is the task of a request that streams or waits. It has a queue of its own, so that one
  * slow reader costs the others nothing; the step that fills it waits when it is full, and after 30
@@ -11,15 +11,15 @@
 
 #include "engine.h"
 
-#define LEASE_WAIT_MS 5000
-#define START_WAIT_MS 10000
 #define POLL_MIN_MS 50
 #define POLL_MAX_MS 1000
-#define RETRY_AFTER_S 2
 
 static const char sql_follow[] =
     "SELECT seq, type, step_id, attempt, node, (extract(epoch FROM ts) * 1000000)::bigint, data"
     " FROM run_events WHERE run_id = $1::uuid AND seq >= $2::integer ORDER BY seq LIMIT 16";
+
+static const char sql_follow_run[] =
+    "SELECT status, workflow, version FROM agent_runs WHERE run_id = $1::uuid";
 
 struct item {
 	struct item *next;
@@ -37,6 +37,11 @@ struct ins_watch {
 	int32_t cut_step; /* the open step whose stream it has some of; -1 = none */
 	int over;         /* RunEnded was queued */
 	int following;    /* reads the log */
+	int idle;         /* the last event that it was told is Interrupted */
+	uint32_t flags;
+	ins_relay *relay; /* while it follows */
+	int folded;       /* the fold stands at the last event that was taken */
+	struct fold fold;
 	int error;
 	const char *why;
 };
@@ -45,6 +50,7 @@ void
 engine_watch_init(struct plugin *p)
 {
 	p->sql.follow = ins_stmt_new(p->host, sql_follow);
+	p->sql.follow_run = ins_stmt_new(p->host, sql_follow_run);
 }
 
 static void
@@ -65,6 +71,7 @@ watch_detach(ins_watch *w)
 		at = &(*at)->next;
 	*at = w->next;
 	ins_cond_broadcast(w->run->cond); /* a step may wait for room in its queue */
+	run_rest(NULL, w->run);
 	run_unref(w->run);
 }
 
@@ -74,17 +81,19 @@ watch_end(void *arg)
 	ins_watch *w = arg;
 	struct item *it;
 
+	ins_relay_close(w->relay);
 	watch_detach(w);
 	while ((it = w->head) != NULL) {
 		w->head = it->next;
 		json_decref(it->j);
 		free(it);
 	}
+	fold_fini(&w->fold);
 	free(w);
 }
 
-static ins_watch *
-watch_new(ins_ctx *ctx, struct run *run)
+ins_watch *
+watch_new(ins_ctx *ctx, struct run *run, uint32_t flags)
 {
 	ins_watch *w = calloc(1, sizeof *w);
 
@@ -92,6 +101,7 @@ watch_new(ins_ctx *ctx, struct run *run)
 		return NULL;
 	w->tail = &w->head;
 	w->cut_step = -1;
+	w->flags = flags;
 	watch_attach(w, run);
 	if (ins_cleanup(ctx, watch_end, w) != 0) {
 		watch_end(w);
@@ -138,6 +148,7 @@ watch_event(ins_watch *w, const struct run_event *ev, json_t *j)
 		return;
 	watch_push(w, j, ev->bytes + 100);
 	w->told = ev->seq + 1;
+	w->idle = ev->type == EV_INTERRUPTED;
 	if (ev->type == EV_RUN_ENDED)
 		w->over = 1;
 	if (ev->step_id == w->cut_step && ev->type != EV_STEP_SCHEDULED)
@@ -150,9 +161,11 @@ run_tell(struct run *run, const struct run_event *ev)
 	ins_watch *w;
 	json_t *j;
 
-	if (run->watches == NULL)
+	if (run->watches == NULL && !run->relayed)
 		return;
 	j = run_event_json(ev);
+	if (run->relayed)
+		relay_json(run->engine, run->run_id, j);
 	for (w = run->watches; w != NULL; w = w->next)
 		watch_event(w, ev, j);
 	json_decref(j);
@@ -195,7 +208,7 @@ run_tell_delta(ins_ctx *ctx, struct job *job, const json_t *delta)
 	json_t *j;
 	int r;
 
-	if (run->watches == NULL)
+	if (run->watches == NULL && !run->relayed)
 		return 0;
 	if ((r = wait_room(ctx, run)) != 0)
 		return r;
@@ -205,6 +218,10 @@ run_tell_delta(ins_ctx *ctx, struct job *job, const json_t *delta)
 	if (j == NULL)
 		return -INS_ENOMEM;
 	bytes = json_dumpb(j, NULL, 0, JSON_COMPACT);
+	if (run->relayed) {
+		relay_json(run->engine, run->run_id, j);
+		job->streamed = 1;
+	}
 	for (w = run->watches; w != NULL; w = w->next) {
 		if (w->following)
 			continue;
@@ -217,16 +234,29 @@ run_tell_delta(ins_ctx *ctx, struct job *job, const json_t *delta)
 	return 0;
 }
 
+static void
+watch_cut(ins_watch *w, json_t *j)
+{
+	w->cut_step = -1;
+	if ((w->flags & INS_WATCH_STATE) != 0)
+		watch_push(w, j, 100);
+	else
+		watch_fail(w, INS_EUPSTREAM,
+		    "the answer was cut off; the run may still finish: ask for it by its id");
+}
+
 void
-run_tell_cut(struct run *run, int32_t step_id)
+run_tell_cut(struct run *run, int32_t step_id, const char *name)
 {
 	ins_watch *w;
+	json_t *j = json_pack("{s:s, s:i, s:s}", "type", "cut", "step", (int)step_id, "name", name);
 
+	if (run->relayed)
+		relay_json(run->engine, run->run_id, j);
 	for (w = run->watches; w != NULL; w = w->next)
 		if (w->cut_step == step_id)
-			watch_fail(w, INS_EUPSTREAM,
-			    "the answer was cut off; the run may still finish: ask for it by its "
-			    "id");
+			watch_cut(w, j);
+	json_decref(j);
 	ins_cond_broadcast(run->cond);
 }
 
@@ -245,34 +275,83 @@ run_tell_gone(struct run *run)
 	ins_cond_broadcast(run->cond);
 }
 
-/* Reads on in the log, or goes back to a run that this loop holds again. */
-static int
-follow(ins_ctx *ctx, ins_watch *w)
+/* j again as the event that it shows. Its data's members are among j's own. */
+static struct run_event *
+event_of(json_t *j)
 {
-	struct plugin *p = w->run->engine->plugin;
-	struct run *back = run_find(w->run->engine, w->run->run_id);
-	ins_rows *rows;
-	size_t i;
-	int r;
+	struct run_event *ev = run_event_new(
+	    event_type_parse(json_string_value(json_object_get(j, "type"))),
+	    json_object_get(j, "step") == NULL
+		? -1
+		: (int32_t)json_integer_value(json_object_get(j, "step")),
+	    (int32_t)json_integer_value(json_object_get(j, "attempt")),
+	    json_string_value(json_object_get(j, "name")), json_incref(j));
 
-	if (back != NULL && back != w->run && back->committed == w->told) {
-		watch_detach(w);
-		watch_attach(w, back);
-		w->following = 0;
-		return 0;
+	if (ev != NULL) {
+		ev->seq = json_integer_value(json_object_get(j, "seq"));
+		ev->ts_us = fold_time_parse(json_string_value(json_object_get(j, "ts")));
 	}
-	r = ins_db(
-	    ctx, p->sql.follow, INS_ARGS(ins_text(w->run->run_id), ins_int(ctx, w->told)), &rows);
-	if (r != 0)
-		return r;
+	return ev;
+}
+
+/* An event whose seq is not the next one is found in the log. */
+void
+watch_relayed(ins_watch *w, json_t *j)
+{
+	const char *type = json_string_value(json_object_get(j, "type"));
+	struct run_event *ev;
+
+	if (!w->following || type == NULL)
+		return;
+	if (strcmp(type, "delta") == 0) {
+		watch_push(w, j, json_dumpb(j, NULL, 0, JSON_COMPACT));
+		w->cut_step = (int32_t)json_integer_value(json_object_get(j, "step"));
+	} else if (strcmp(type, "cut") == 0) {
+		if (w->cut_step == (int32_t)json_integer_value(json_object_get(j, "step")))
+			watch_cut(w, j);
+	} else if ((ev = event_of(j)) != NULL) {
+		w->following = 0;
+		watch_event(w, ev, j);
+		w->following = 1;
+		w->poll_ms = POLL_MIN_MS;
+		run_event_free(ev);
+	}
+	ins_cond_broadcast(w->run->engine->arrived);
+}
+
+/* What is left to say of a run whose log has no more: is it over? */
+static int
+follow_end(ins_ctx *ctx, ins_watch *w, const char *status)
+{
+	json_t *end;
+
+	if (status == NULL)
+		return ins_fail(ctx, INS_ENOTFOUND, "the run was deleted");
+	if (strcmp(status, "interrupted") == 0) {
+		w->over = w->idle;
+	} else if (strcmp(status, "pending") != 0 && strcmp(status, "running") != 0) {
+		w->over = 1;
+		if (w->told > 0)
+			return 0; /* its watcher asked for what comes after the end */
+		/* it was cancelled before it began, and has no log */
+		end = json_pack("{s:i, s:s, s:s}", "seq", 0, "type", "RunEnded", "status", status);
+		watch_push(w, end, 100);
+		json_decref(end);
+	}
+	return 0;
+}
+
+static int
+follow_rows(ins_ctx *ctx, ins_watch *w, const ins_rows *rows)
+{
+	size_t i;
+
 	for (i = 0; i < ins_rows_count(rows); i++) {
 		struct run_event *ev = run_event_parse(rows, i, 0);
 		json_t *j;
 
-		if (ev == NULL) {
-			ins_rows_end(rows);
+		if (ev == NULL)
 			return ins_fail(ctx, INS_ENOMEM, "out of memory");
-		}
 		j = run_event_json(ev);
 		w->following = 0;
 		watch_event(w, ev, j);
@@ -280,14 +359,149 @@ follow(ins_ctx *ctx, ins_watch *w)
 		json_decref(j);
 		run_event_free(ev);
 	}
-	ins_rows_end(rows); /* a long wait reads many times */
-	if (i > 0) {
-		w->poll_ms = POLL_MIN_MS;
+	return 0;
+}
+
+/* Until the run comes to this loop, something was relayed, or it is time to read the log again. The
+ * condition is every follower's: most of its broadcasts are for others. */
+INS_AWAITS
+static int
+follow_wait(ins_ctx *ctx, ins_watch *w)
+{
+	struct engine *e = w->run->engine;
+	int64_t until = ins_mono_us() + w->poll_ms * 1000, left;
+	int r = 0;
+
+	while (r != -INS_ECANCELED && w->head == NULL && !w->over && w->error == 0 &&
+	    run_find(e, w->run->run_id) == NULL && (left = until - ins_mono_us()) > 0)
+		r = ins_cond_wait(ctx, e->arrived, (left + 999) / 1000);
+	return r == -INS_ECANCELED ? r : 0;
+}
+
+/* Reads on in the log, or goes back to a run that this loop holds again. */
+static int
+follow(ins_ctx *ctx, ins_watch *w)
+{
+	struct engine *e = w->run->engine;
+	struct run *back = run_find(e, w->run->run_id);
+	ins_arg args[2] = { ins_text(w->run->run_id), ins_int(ctx, w->told) };
+	ins_call calls[2] = { { e->plugin->sql.follow, args, 2 },
+		{ e->plugin->sql.follow_run, args, 1 } };
+	ins_rows *rows[2];
+	size_t n;
+	int r;
+
+	if (back != NULL && back != w->run && back->committed == w->told) {
+		watch_detach(w);
+		watch_attach(w, back);
+		w->following = 0;
+		ins_relay_close(w->relay);
+		w->relay = NULL;
 		return 0;
 	}
-	r = ins_sleep(ctx, w->poll_ms);
+	if (w->relay == NULL)
+		w->relay = relay_follow(e, w->run->run_id, w);
+	relay_want(e, w->run->run_id);
+	if ((r = ins_db_batch(ctx, calls, 2, rows)) != 0)
+		return r;
+	n = ins_rows_count(rows[0]);
+	r = follow_rows(ctx, w, rows[0]);
+	if (r == 0 && n == 0 && !w->over)
+		r = follow_end(
+		    ctx, w, ins_rows_count(rows[1]) == 0 ? NULL : ins_value(rows[1], 0, 0));
+	ins_rows_end(rows[0]); /* a long wait reads many times */
+	ins_rows_end(rows[1]);
+	if (r != 0 || w->over || w->head != NULL || n > 0) {
+		w->poll_ms = POLL_MIN_MS;
+		return r;
+	}
+	r = follow_wait(ctx, w);
 	w->poll_ms = w->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : w->poll_ms * 2;
 	return r;
+}
+
+/* A run that this loop does not hold, as far as its watcher is concerned. */
+static struct run *
+elsewhere(ins_ctx *ctx, struct engine *e, const char *id)
+{
+	struct run *run = run_new(e, id);
+
+	if (run == NULL)
+		return NULL;
+	run->state = RUN_GONE;
+	snprintf(run->tenant_id, sizeof run->tenant_id, "%s", ins_tenant_id(ctx));
+	return run;
+}
+
+int
+runs_watch(ins_ctx *ctx, void *self, const char *run_id, int64_t after, uint32_t flags,
+    ins_watch **ret_watch)
+{
+	struct plugin *p = self;
+	struct engine *e = ins_local(ctx, p->host);
+	const char *id = uuid_of(ctx, run_id);
+	struct run *run;
+	ins_rows *row;
+	ins_watch *w;
+	int r;
+
+	if (id == NULL)
+		return ins_fail(ctx, INS_ENOTFOUND, "there is no run with this id");
+	/* asked even when it is in memory: the row says whether it is this tenant's */
+	if ((r = ins_db(ctx, p->sql.follow_run, INS_ARGS(ins_text(id)), &row)) != 0)
+		return r;
+	if (ins_rows_count(row) == 0)
+		return ins_fail(ctx, INS_ENOTFOUND, "there is no run with this id");
+	run = elsewhere(ctx, e, id);
+	if (run == NULL || (w = watch_new(ctx, run, flags)) == NULL) {
+		if (run != NULL)
+			run_unref(run);
+		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+	}
+	snprintf(run->workflow, sizeof run->workflow, "%s", ins_value(row, 0, 1));
+	snprintf(run->version, sizeof run->version, "%s", ins_value(row, 0, 2));
+	run_unref(run);
+	w->told = after < 0 ? 0 : after + 1;
+	w->following = 1;
+	w->poll_ms = POLL_MIN_MS;
+	*ret_watch = w;
+	return 0;
+}
+
+/* Adds the state that a recorded event made. The watcher folds for itself: the run's own fold may
+ * be ahead of its log, and is elsewhere for a run that is followed. */
+INS_AWAITS
+static int
+add_state(ins_ctx *ctx, ins_watch *w, json_t **event)
+{
+	struct plugin *p = w->run->engine->plugin;
+	struct run_event *ev = event_of(*event);
+	struct run_row row;
+	json_t *with;
+	int r = 0;
+
+	if (ev == NULL)
+		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+	if (ev->type == EV_TYPES) { /* a piece of a stream */
+		run_event_free(ev);
+		return 0;
+	}
+	if (!w->folded || ev->seq != w->fold.next_seq)
+		r = state_load(ctx, p, ins_tenant_id(ctx), w->run->run_id, ev->seq, &row, &w->fold);
+	else
+		r = fold_apply(
+		    &w->fold, ctx, run_workflow(ctx, p, w->run->workflow, w->run->version), ev);
+	run_event_free(ev);
+	w->folded = r == 0;
+	if (r != 0)
+		return r;
+	with = json_copy(*event);
+	json_object_set_new(with, "state",
+	    fold_state_json(
+		&w->fold, ctx, run_workflow(ctx, p, w->run->workflow, w->run->version)));
+	json_decref(*event);
+	*event = with;
+	return 0;
 }
 
 int
@@ -308,11 +522,17 @@ runs_next(ins_ctx *ctx, void *self, ins_watch *w, json_t **ret_event)
 			w->bytes -= it->bytes;
 			*ret_event = it->j;
 			free(it);
-			return 1;
+			if ((w->flags & INS_WATCH_STATE) == 0)
+				return 1;
+			if ((r = add_state(ctx, w, ret_event)) == 0)
+				return 1;
+			json_decref(*ret_event);
+			*ret_event = NULL;
+			return r;
 		}
 		if (w->error != 0)
 			return ins_fail(ctx, w->error, "%s", w->why);
-		if (w->over)
+		if (w->over || (w->idle && !w->following && w->run->n_pending == 0))
 			return 0;
 		r = w->following ? follow(ctx, w) : ins_cond_wait(ctx, w->run->cond, -1);
 		if (r != 0)
@@ -334,131 +554,22 @@ runs_workflows(ins_ctx *ctx, void *self, json_t **ret)
 	return 0;
 }
 
-static int
-unavailable(ins_ctx *ctx, const char *text)
-{
-	ins_fail(ctx, INS_EUNAVAILABLE, "%s", text);
-	ins_retry_after(ctx, RETRY_AFTER_S);
-	return -INS_EUNAVAILABLE;
-}
-
-/* A shard to begin a run in: right after a start the lease may be a moment away. */
-static int
-wait_shard(ins_ctx *ctx, struct engine *e, int *ret_shard)
-{
-	int64_t until = ins_mono_us() + LEASE_WAIT_MS * 1000;
-
-	while ((*ret_shard = engine_pick_shard(e)) < 0) {
-		int64_t left = (until - ins_mono_us()) / 1000;
-
-		if (left <= 0 || e->stopping)
-			return unavailable(ctx,
-			    "no run can be begun now: the database is away, or "
-			    "other hosts hold all shards");
-		if (ins_cond_wait(ctx, e->leased, left) == -INS_ECANCELED)
-			return -INS_ECANCELED;
-	}
-	return 0;
-}
-
-static void
-limits_for(const struct plugin *p, const char *workflow, struct fold_limits *ret)
-{
-	ret->steps = p->conf.steps;
-	ret->visits = p->conf.visits;
-	ret->time_ms = p->conf.time;
-	ret->tokens = p->conf.tokens;
-	ret->cost_nanos = p->conf.cost_nanos;
-	fold_limits_parse(ret, json_object_get(p->conf.limits, workflow));
-}
-
-static struct run *
-make_run(ins_ctx *ctx, struct engine *e, const ins_workflow *wf, int shard)
-{
-	struct fold_limits limits;
-	char id[37];
-	struct run *run;
-
-	ins_uuid7(id);
-	run = run_new(e, id);
-	if (run == NULL)
-		return NULL;
-	run->shard = shard;
-	snprintf(run->tenant_id, sizeof run->tenant_id, "%s", ins_tenant_id(ctx));
-	snprintf(run->user_id, sizeof run->user_id, "%s", ins_user_id(ctx));
-	snprintf(run->plan, sizeof run->plan, "%s", ins_plan(ctx));
-	snprintf(run->workflow, sizeof run->workflow, "%s", wf->name);
-	snprintf(run->version, sizeof run->version, "%s", wf->version);
-	limits_for(e->plugin, wf->name, &limits);
-	fold_init(&run->fold, &limits);
-	return run;
-}
-
-/* Until RunStarted is committed. */
-static int
-wait_started(ins_ctx *ctx, struct run *run)
-{
-	int64_t until = ins_mono_us() + START_WAIT_MS * INT64_C(1000);
-
-	while (run->committed == 0) {
-		int64_t left = (until - ins_mono_us()) / 1000;
-		int r;
-
-		if (run->start_error == -INS_EINVAL)
-			return ins_fail(ctx, INS_EINVAL,
-			    "the run could not be recorded: its input holds what the database "
-			    "refuses");
-		if (run->start_error != 0 || left <= 0 || run->state == RUN_GONE) {
-			run->abandoned = 1;
-			return unavailable(ctx, "the run could not be recorded now");
-		}
-		r = ins_cond_wait(ctx, run->cond, left);
-		if (r == -INS_ECANCELED)
-			return r;
-	}
-	return 0;
-}
-
 int
-runs_start(ins_ctx *ctx, void *self, const ins_run_request *req, const char **ret_run_id,
-    ins_watch **ret_watch)
+runs_describe(ins_ctx *ctx, void *self, const char *workflow, json_t **ret)
 {
-	struct plugin *p = self;
-	struct engine *e = ins_local(ctx, p->host);
-	const ins_workflow *wf = run_workflow(ctx, p, req->workflow, NULL);
-	const json_t *input = req->input;
-	ins_watch *watch;
-	struct run *run;
-	int r, shard;
+	const ins_workflow *wf = run_workflow(ctx, self, workflow, NULL);
+	int r = 0;
 
+	*ret = NULL;
 	if (wf == NULL)
-		return ins_fail(ctx, INS_EMODEL, "there is no workflow %.100s", req->workflow);
-	if (json_dumpb(input, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > RUNS_INPUT_MAX)
-		return ins_fail(ctx, INS_ETOOBIG, "the input of a run may have %u bytes at most",
-		    RUNS_INPUT_MAX);
-	if (e->n_live >= (unsigned)p->conf.live)
-		return ins_fail(
-		    ctx, INS_ELIMIT, "this host has %u runs under way; try again later", e->n_live);
-	if ((r = wait_shard(ctx, e, &shard)) != 0)
-		return r;
-	run = make_run(ctx, e, wf, shard);
-	if (run == NULL || (watch = watch_new(ctx, run)) == NULL) {
-		if (run != NULL)
-			run_unref(run);
-		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+		return ins_fail(ctx, INS_EMODEL, "there is no workflow %.100s", workflow);
+	if (wf->size > offsetof(ins_workflow, describe) && wf->describe != NULL)
+		r = wf->describe(ctx, wf->self, ret);
+	if (r == 0 && *ret == NULL)
+		*ret = json_object();
+	if (r == 0) {
+		json_object_set_new(*ret, "name", json_string(wf->name));
+		json_object_set_new(*ret, "version", json_string(wf->version));
 	}
-	if (ret_watch != NULL)
-		*ret_watch = watch;
-	*ret_run_id = ins_strndup(ctx, run->run_id, 36);
-	run_insert(run);
-	r = *ret_run_id == NULL
-	    ? -INS_ENOMEM
-	    : run_record(ctx, run,
-		  run_event_new(EV_RUN_STARTED, -1, 0, NULL, json_pack("{s:O}", "input", input)));
-	if (r == 0)
-		r = wait_started(ctx, run);
-	else
-		run_remove(run);
-	run_unref(run);
-	return r == 0 ? 1 : r;
+	return r;
 }

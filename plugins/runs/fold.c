@@ -1,119 +1,9 @@
-/* fold.c: see fold.h. Limits and workflow commands are fold_decide.c's. */
+/* fold.c: see fold.h. */
 #include "fold.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "fold_int.h"
-
-const char *const event_type_names[EV_TYPES] = { "RunStarted", "StepScheduled", "StepCompleted",
-	"StepFailed", "BudgetHit", "RunEnded" };
-
-enum event_type
-event_type_parse(const char *name)
-{
-	int i;
-
-	for (i = 0; i < EV_TYPES; i++)
-		if (name != NULL && strcmp(name, event_type_names[i]) == 0)
-			break;
-	return (enum event_type)i;
-}
-
-struct run_event *
-run_event_new(
-    enum event_type type, int32_t step_id, int32_t attempt, const char *node, json_t *data)
-{
-	struct run_event *ev = calloc(1, sizeof *ev);
-
-	if (ev == NULL || data == NULL) {
-		json_decref(data);
-		free(ev);
-		return NULL;
-	}
-	ev->type = type;
-	ev->step_id = step_id;
-	ev->attempt = attempt;
-	snprintf(ev->node, sizeof ev->node, "%s", node == NULL ? "" : node);
-	ev->data = data;
-	ev->bytes = json_dumpb(data, NULL, 0, JSON_COMPACT);
-	return ev;
-}
-
-void
-run_event_free(struct run_event *ev)
-{
-	if (ev == NULL)
-		return;
-	json_decref(ev->data);
-	free(ev);
-}
-
-json_t *
-run_event_json(const struct run_event *ev)
-{
-	json_t *j = json_object();
-	time_t s = (time_t)(ev->ts_us / 1000000);
-	char ts[40];
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&s, &tm);
-	n = strftime(ts, sizeof ts, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ts + n, sizeof ts - n, ".%06dZ", (int)(ev->ts_us % 1000000));
-	json_object_set_new(j, "seq", json_integer(ev->seq));
-	json_object_set_new(j, "type", json_string(event_type_names[ev->type]));
-	if (ev->step_id >= 0) {
-		json_object_set_new(j, "step", json_integer(ev->step_id));
-		json_object_set_new(j, "name", json_string(ev->node));
-		json_object_set_new(j, "attempt", json_integer(ev->attempt));
-	}
-	json_object_set_new(j, "ts", json_string(ts));
-	json_object_update(j, ev->data);
-	return j;
-}
-
-json_t *
-fold_error(const char *code, const char *message)
-{
-	json_t *j = json_pack("{s:s, s:s}", "code", code, "message", message);
-
-	/* A text that is not UTF-8 must not make the error disappear. */
-	return j != NULL ? j
-			 : json_pack("{s:s, s:s}", "code", code, "message", "(unreadable message)");
-}
-
-const char *
-fold_code_name(int code)
-{
-	switch (code < 0 ? -code : code) {
-#define INS_X(name, number, status, type, text, retry) \
-	case number: return text != NULL ? text : "invalid_request";
-		INS_ERRORS(INS_X)
-#undef INS_X
-	default: return "internal_error";
-	}
-}
-
-int
-fold_code_retryable(int code)
-{
-	switch (code < 0 ? -code : code) {
-#define INS_X(name, number, status, type, text, retry) \
-	case number: return retry;
-		INS_ERRORS(INS_X)
-#undef INS_X
-	default: return 0;
-	}
-}
-
-static int64_t
-int_of(const json_t *j, const char *name, int64_t dflt)
-{
-	const json_t *v = json_object_get(j, name);
-
-	return json_is_integer(v) ? json_integer_value(v) : dflt;
-}
 
 json_t *
 fold_limits_json(const struct fold_limits *l)
@@ -126,11 +16,11 @@ fold_limits_json(const struct fold_limits *l)
 void
 fold_limits_parse(struct fold_limits *l, const json_t *j)
 {
-	l->steps = int_of(j, "steps", l->steps);
-	l->visits = int_of(j, "visits", l->visits);
-	l->time_ms = int_of(j, "time_ms", l->time_ms);
-	l->tokens = int_of(j, "tokens", l->tokens);
-	l->cost_nanos = int_of(j, "cost_nanos", l->cost_nanos);
+	l->steps = fold_int(j, "steps", l->steps);
+	l->visits = fold_int(j, "visits", l->visits);
+	l->time_ms = fold_int(j, "time_ms", l->time_ms);
+	l->tokens = fold_int(j, "tokens", l->tokens);
+	l->cost_nanos = fold_int(j, "cost_nanos", l->cost_nanos);
 }
 
 void
@@ -140,6 +30,10 @@ fold_init(struct fold *f, const struct fold_limits *limits)
 	f->limits = *limits;
 	f->state = json_null();
 	f->visits = json_object();
+	f->signals = json_array();
+	f->models = json_object();
+	f->source = "input";
+	f->values_seq = f->prev_seq = -1;
 }
 
 void
@@ -151,6 +45,11 @@ fold_fini(struct fold *f)
 		json_decref(f->open[i].input);
 	json_decref(f->state);
 	json_decref(f->visits);
+	json_decref(f->signals);
+	json_decref(f->models);
+	json_decref(f->before);
+	json_decref(f->after);
+	json_decref(f->base);
 	json_decref(f->end);
 	memset(f, 0, sizeof *f);
 }
@@ -166,8 +65,8 @@ fold_find(struct fold *f, int32_t step_id)
 	return NULL;
 }
 
-static void
-close_step(struct fold *f, struct fold_step *s)
+void
+fold_close(struct fold *f, struct fold_step *s)
 {
 	size_t i = (size_t)(s - f->open);
 
@@ -176,84 +75,206 @@ close_step(struct fold *f, struct fold_step *s)
 	memmove(s, s + 1, (f->n_open - i) * sizeof *s);
 }
 
+/* Into {"prompt_tokens", ...} of one model. */
+static void
+count_model(struct fold *f, const char *model, const json_t *usage)
+{
+	static const char *const names[] = { "prompt_tokens", "completion_tokens", "cached_tokens",
+		"tool_calls", "cost_nanos" };
+	json_t *m = json_object_get(f->models, model);
+	size_t i;
+
+	if (m == NULL) {
+		m = json_object();
+		json_object_set_new(f->models, model, m);
+	}
+	for (i = 0; i < sizeof names / sizeof *names; i++)
+		if (json_object_get(usage, names[i]) != NULL)
+			json_object_set_new(m, names[i],
+			    json_integer(fold_int(m, names[i], 0) + fold_int(usage, names[i], 0)));
+}
+
 static void
 count_usage(struct fold *f, const json_t *output)
 {
 	const json_t *u = json_object_get(output, "usage");
+	const char *model = json_string_value(json_object_get(u, "model"));
 
-	f->prompt_tokens += int_of(u, "prompt_tokens", 0);
-	f->completion_tokens += int_of(u, "completion_tokens", 0);
-	f->cost_nanos += int_of(u, "cost_nanos", 0);
+	if (u == NULL)
+		return;
+	f->prompt_tokens += fold_int(u, "prompt_tokens", 0);
+	f->completion_tokens += fold_int(u, "completion_tokens", 0);
+	f->cached_tokens += fold_int(u, "cached_tokens", 0);
+	f->tool_calls += fold_int(u, "tool_calls", 0);
+	f->cost_nanos += fold_int(u, "cost_nanos", 0);
+	if (model == NULL)
+		model = json_string_value(json_object_get(output, "model"));
+	if (model != NULL)
+		count_model(f, model, u);
 }
 
-/* What the workflow sees of an event. */
-static json_t *
-for_workflow(const struct run_event *ev)
+/* What stays of RunStarted. */
+static void
+started(struct fold *f, const struct run_event *ev)
 {
-	switch (ev->type) {
-	case EV_RUN_STARTED:
-		return json_pack("{s:s, s:O?}", "type", "RunStarted", "input",
-		    json_object_get(ev->data, "input"));
-	case EV_STEP_COMPLETED:
-		return json_pack("{s:s, s:i, s:s, s:O?}", "type", "StepCompleted", "step",
-		    (int)ev->step_id, "name", ev->node, "output",
-		    json_object_get(ev->data, "output"));
-	default:
-		return json_pack("{s:s, s:i, s:s, s:O?}", "type", "StepFailed", "step",
-		    (int)ev->step_id, "name", ev->node, "error",
-		    json_object_get(ev->data, "error"));
-	}
+	f->started_us = ev->ts_us;
+	f->values_seq = ev->seq;
+	f->prev_seq = -1;
+	json_decref(f->before);
+	f->before = json_incref(json_object_get(ev->data, "interrupt_before"));
+	json_decref(f->after);
+	f->after = json_incref(json_object_get(ev->data, "interrupt_after"));
+	f->hold = json_is_true(json_object_get(ev->data, "hold"));
+	json_decref(f->base);
+	f->base = json_incref(json_object_get(ev->data, "base"));
+}
+
+static json_t *
+seen_start(const struct run_event *ev)
+{
+	return json_pack("{s:s, s:O?, s:O?, s:O?}", "type", "RunStarted", "input",
+	    json_object_get(ev->data, "input"), "values", json_object_get(ev->data, "values"),
+	    "context", json_object_get(ev->data, "context"));
+}
+
+static void
+begin(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct run_event *ev)
+{
+	const json_t *command = json_object_get(ev->data, "command");
+	const json_t *resume = json_object_get(command, "resume");
+	int edit = json_object_get(command, "update") != NULL ||
+	    json_object_get(command, "goto") != NULL;
+	size_t i;
+
+	started(f, ev);
+	if (json_object_get(ev->data, "snapshot") == NULL && !f->hold)
+		fold_advance(f, ctx, wf, seen_start(ev));
+	if (edit)
+		fold_patched(f, ctx, wf, command);
+	if (resume != NULL)
+		fold_resumed(f, ctx, wf, resume);
+	else
+		fold_release(f);
+	for (i = 0; f->hold && i < f->n_open; i++)
+		if (f->open[i].kind == OPEN_STEP)
+			f->open[i].held = HELD_EDIT;
+	f->source = f->hold                                 ? "update"
+	    : json_object_get(ev->data, "snapshot") != NULL ? "fork"
+							    : "input";
+}
+
+static json_t *
+seen_step(const struct run_event *ev)
+{
+	const char *key = ev->type == EV_STEP_COMPLETED ? "output" : "error";
+
+	return json_pack("{s:s, s:i, s:s, s:O?}", "type", event_type_names[ev->type], "step",
+	    (int)ev->step_id, "name", ev->node, key, json_object_get(ev->data, key));
 }
 
 static int
 fits(struct fold *f, const struct run_event *ev)
 {
+	const struct fold_step *s = fold_find(f, ev->step_id);
+
 	if (ev->seq != f->next_seq || f->ended || (ev->seq == 0) != (ev->type == EV_RUN_STARTED))
 		return 0;
 	if (ev->type == EV_STEP_SCHEDULED || ev->type == EV_STEP_COMPLETED ||
 	    ev->type == EV_STEP_FAILED)
-		return fold_find(f, ev->step_id) != NULL;
+		return s != NULL && s->kind == OPEN_STEP;
+	if (ev->type == EV_TIMER_FIRED)
+		return s != NULL && s->kind != OPEN_STEP && s->fire_at_us != 0;
 	return ev->type != EV_TYPES;
+}
+
+/* The run goes on after it was stopped. */
+static void
+moves(struct fold *f)
+{
+	if (f->stopped)
+		f->paused_us += f->last_us - f->stopped_us;
+	f->stopped = 0;
+}
+
+static void
+step_over(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct run_event *ev)
+{
+	struct fold_step *s = fold_find(f, ev->step_id);
+
+	if (ev->type == EV_STEP_COMPLETED)
+		count_usage(f, json_object_get(ev->data, "output"));
+	f->hold_after = fold_named(f->after, s->name);
+	fold_close(f, s);
+	fold_advance(f, ctx, wf, seen_step(ev));
+	f->hold_after = 0;
+}
+
+static void
+budget_hit(struct fold *f, const json_t *data)
+{
+	f->hit_recorded = 1;
+	if (f->hit != NULL)
+		return;
+	f->hit = "time_ms"; /* the only one that needs no other event to be hit */
+	f->hit_allowed = fold_int(data, "allowed", 0);
+	f->hit_used = fold_int(data, "used", 0);
 }
 
 int
 fold_apply(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct run_event *ev)
 {
 	struct fold_step *s;
-	json_t *seen;
+	const json_t *snapshot;
 
 	if (!fits(f, ev))
 		return -INS_EINVAL;
-	f->next_seq++;
+	if (ev->type == EV_RUN_STARTED &&
+	    (snapshot = json_object_get(ev->data, "snapshot")) != NULL &&
+	    fold_restore(f, snapshot) != 0)
+		return -INS_EINVAL;
+	f->next_seq = ev->seq + 1;
 	f->last_us = ev->ts_us;
-	s = fold_find(f, ev->step_id);
 	switch (ev->type) {
-	case EV_RUN_STARTED: f->started_us = ev->ts_us; break;
+	case EV_RUN_STARTED: begin(f, ctx, wf, ev); break;
 	case EV_STEP_SCHEDULED:
+		s = fold_find(f, ev->step_id);
 		s->attempt = ev->attempt;
 		s->scheduled = 1;
 		s->seq = ev->seq;
 		s->state = STEP_NEW;
-		return 0;
-	case EV_STEP_COMPLETED:
-		count_usage(f, json_object_get(ev->data, "output"));
-		close_step(f, s);
 		break;
-	case EV_STEP_FAILED: close_step(f, s); break;
-	case EV_BUDGET_HIT: f->hit_recorded = 1; return 0;
+	case EV_STEP_COMPLETED:
+	case EV_STEP_FAILED:
+		moves(f);
+		step_over(f, ctx, wf, ev);
+		break;
+	case EV_TIMER_FIRED:
+		moves(f);
+		fold_timer_fired(f, ctx, wf, fold_find(f, ev->step_id));
+		break;
+	case EV_SIGNAL_RECEIVED: fold_signal(f, ctx, wf, ev); break;
+	case EV_INTERRUPTED:
+		f->stopped = 1;
+		f->stopped_us = ev->ts_us;
+		break;
+	case EV_RESUMED:
+		moves(f);
+		fold_resumed(f, ctx, wf, json_object_get(ev->data, "value"));
+		break;
+	case EV_CANCEL_REQUESTED:
+		moves(f);
+		json_decref(f->end);
+		f->end = json_pack("{s:s}", "status", "cancelled");
+		break;
+	case EV_BUDGET_HIT: budget_hit(f, ev->data); break;
 	case EV_RUN_ENDED:
+		moves(f);
 		f->ended = 1;
 		json_decref(f->end);
 		f->end = json_incref(ev->data);
-		return 0;
+		break;
 	case EV_TYPES: return -INS_EINVAL;
 	}
-	fold_check_totals(f);
-	if (f->hit != NULL || f->end != NULL)
-		return 0;
-	seen = for_workflow(ev);
-	fold_advance(f, ctx, wf, seen);
-	json_decref(seen);
 	return 0;
 }
 
@@ -261,9 +282,17 @@ fold_apply(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct ru
 static json_t *
 usage_json(const struct fold *f)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "prompt_tokens", (json_int_t)f->prompt_tokens,
+	json_t *u = json_pack("{s:I, s:I, s:I, s:I}", "prompt_tokens", (json_int_t)f->prompt_tokens,
 	    "completion_tokens", (json_int_t)f->completion_tokens, "cost_nanos",
 	    (json_int_t)f->cost_nanos, "steps", (json_int_t)f->steps);
+
+	if (f->cached_tokens != 0)
+		json_object_set_new(u, "cached_tokens", json_integer(f->cached_tokens));
+	if (f->tool_calls != 0)
+		json_object_set_new(u, "tool_calls", json_integer(f->tool_calls));
+	if (json_object_size(f->models) != 0)
+		json_object_set_new(u, "models", json_deep_copy(f->models));
+	return u;
 }
 
 static struct run_event *
@@ -280,6 +309,10 @@ derive_end(const struct fold *f)
 		    (long long)f->hit_allowed, f->hit, (long long)f->hit_used);
 		data = json_pack(
 		    "{s:s, s:o}", "status", "failed", "error", fold_error("budget_exceeded", text));
+		json_object_set_new(json_object_get(data, "error"), "limit", json_string(f->hit));
+	} else if (f->hold || (f->source[0] == 'f' && f->next_seq == 1)) {
+		/* an edit, or a fork, of a state in which everything was done */
+		data = json_pack("{s:s}", "status", "completed");
 	} else {
 		data = json_pack("{s:s, s:o}", "status", "failed", "error",
 		    fold_error("workflow_error", "the workflow stopped without a step or an end"));
@@ -304,9 +337,13 @@ fold_derive(const struct fold *f)
 		return derive_end(f);
 	for (i = 0; i < f->n_open; i++) {
 		s = &f->open[i];
-		if (s->class == STEP_EFFECT && !s->scheduled)
+		if (s->kind == OPEN_STEP && s->class == STEP_EFFECT && !s->scheduled &&
+		    s->held == HELD_NO)
 			return run_event_new(EV_STEP_SCHEDULED, s->id, s->attempt + 1, s->name,
 			    json_pack("{s:s}", "class", "effect"));
 	}
+	if (!f->stopped && fold_waits(f) && fold_interrupted(f))
+		return run_event_new(EV_INTERRUPTED, -1, 0, NULL,
+		    json_pack("{s:o}", "interrupts", fold_interrupts(f)));
 	return NULL;
 }

@@ -24,12 +24,12 @@ hit(struct fold *f, const char *limit, int64_t allowed, int64_t used)
 void
 fold_check_totals(struct fold *f)
 {
-	hit(f, "time_ms", f->limits.time_ms, (f->last_us - f->started_us) / 1000);
+	hit(f, "time_ms", f->limits.time_ms, (f->last_us - f->started_us - f->paused_us) / 1000);
 	hit(f, "tokens", f->limits.tokens, f->prompt_tokens + f->completion_tokens);
 	hit(f, "cost_nanos", f->limits.cost_nanos, f->cost_nanos);
 }
 
-static void INS_PRINTF(2, 3) fail_run(struct fold *f, const char *fmt, ...)
+void INS_PRINTF(2, 3) fold_fail(struct fold *f, const char *fmt, ...)
 {
 	char text[400];
 	va_list ap;
@@ -41,6 +41,34 @@ static void INS_PRINTF(2, 3) fail_run(struct fold *f, const char *fmt, ...)
 	va_end(ap);
 	f->end = json_pack(
 	    "{s:s, s:o}", "status", "failed", "error", fold_error("workflow_error", text));
+}
+
+struct fold_step *
+fold_open(struct fold *f, enum open_kind kind, const char *name)
+{
+	int64_t visits = json_integer_value(json_object_get(f->visits, name)) + 1;
+	struct fold_step *s;
+
+	if (*name == '\0' || strlen(name) > FOLD_NAME_MAX) {
+		fold_fail(f, "a name in a command must have 1 to %u bytes", FOLD_NAME_MAX);
+		return NULL;
+	}
+	if (f->n_open == FOLD_OPEN_MAX) {
+		fold_fail(
+		    f, "more than %u steps, timers and waits are open at once", FOLD_OPEN_MAX);
+		return NULL;
+	}
+	f->steps++;
+	json_object_set_new(f->visits, name, json_integer(visits));
+	hit(f, "steps", f->limits.steps, f->steps);
+	hit(f, "visits", f->limits.visits, visits);
+	s = &f->open[f->n_open++];
+	memset(s, 0, sizeof *s);
+	s->id = f->next_step++;
+	s->kind = kind;
+	s->seq = f->next_seq - 1;
+	snprintf(s->name, sizeof s->name, "%s", name);
+	return s;
 }
 
 static int64_t
@@ -67,38 +95,22 @@ class_of(const json_t *cmd)
 }
 
 static void
-command_step(struct fold *f, const json_t *cmd)
+command_step(struct fold *f, const json_t *cmd, const char *name)
 {
-	const char *name = json_string_value(json_object_get(cmd, "step"));
 	json_t *input = json_object_get(cmd, "input");
-	int64_t visits = json_integer_value(json_object_get(f->visits, name)) + 1;
 	int class = class_of(cmd);
 	struct fold_step *s;
 
-	if (*name == '\0' || strlen(name) > FOLD_NAME_MAX) {
-		fail_run(f, "a step's name must have 1 to %u bytes", FOLD_NAME_MAX);
-		return;
-	}
 	if (class < 0) {
-		fail_run(f, "step %s: class must be idempotent, effect or local", name);
+		fold_fail(f, "step %s: class must be idempotent, effect or local", name);
 		return;
 	}
-	if (f->n_open == FOLD_OPEN_MAX) {
-		fail_run(f, "more than %u steps are open at once", FOLD_OPEN_MAX);
+	if ((s = fold_open(f, OPEN_STEP, name)) == NULL)
 		return;
-	}
-	f->steps++;
-	json_object_set_new(f->visits, name, json_integer(visits));
-	hit(f, "steps", f->limits.steps, f->steps);
-	hit(f, "visits", f->limits.visits, visits);
-	s = &f->open[f->n_open++];
-	memset(s, 0, sizeof *s);
-	s->id = f->next_step++;
-	s->seq = f->next_seq - 1;
 	s->class = (enum step_class) class;
 	s->max_attempts = (int32_t)number(cmd, "max_attempts", DEFAULT_ATTEMPTS, FOLD_ATTEMPTS_MAX);
 	s->timeout_ms = number(cmd, "timeout_ms", DEFAULT_TIMEOUT_MS, FOLD_TIMEOUT_MAX_MS);
-	snprintf(s->name, sizeof s->name, "%s", name);
+	s->held = fold_named(f->before, name) ? HELD_BEFORE : f->hold_after ? HELD_AFTER : HELD_NO;
 	s->input = input == NULL ? json_object() : json_incref(input);
 }
 
@@ -115,42 +127,65 @@ command_end(struct fold *f, const json_t *cmd)
 	else if (strcmp(status, "failed") == 0 && json_is_object(error))
 		f->end = json_pack("{s:s, s:O}", "status", "failed", "error", error);
 	else
-		fail_run(f, "an end must be \"completed\", or \"failed\" with an error");
+		fold_fail(f, "an end must be \"completed\", or \"failed\" with an error");
+}
+
+static void
+take_commands(struct fold *f, const ins_workflow *wf, const json_t *commands)
+{
+	const json_t *cmd;
+	const char *name;
+	size_t i;
+
+	if (!json_is_array(commands))
+		fold_fail(f, "%s: advance() gave no commands", wf->name);
+	json_array_foreach(commands, i, cmd)
+	{
+		if ((name = json_string_value(json_object_get(cmd, "step"))) != NULL)
+			command_step(f, cmd, name);
+		else if (json_is_string(json_object_get(cmd, "end")))
+			command_end(f, cmd);
+		else if (!fold_command_wait(f, cmd))
+			fold_fail(f,
+			    "%s: command %zu is neither a step, a timer, a wait, an interrupt nor "
+			    "an end",
+			    wf->name, i);
+	}
 }
 
 void
-fold_advance(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const json_t *event)
+fold_advance(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, json_t *event)
 {
 	json_t *out = NULL, *state;
-	const json_t *commands, *cmd;
-	size_t i;
 
-	if (wf == NULL) {
-		fail_run(f, "the workflow of this run is not there");
+	fold_check_totals(f);
+	if (f->hit != NULL || f->end != NULL) {
+		json_decref(event);
+		return;
+	}
+	if (wf == NULL || event == NULL) {
+		json_decref(event);
+		fold_fail(f, "the workflow of this run is not there");
 		return;
 	}
 	if (wf->advance(ctx, wf->self, f->state, event, &out) != 0) {
 		const char *why = ins_last_error(ctx);
 
-		fail_run(f, "%s: %s", wf->name, *why ? why : "advance() failed");
+		fold_fail(f, "%s: %s", wf->name, *why ? why : "advance() failed");
 		ins_clear_error(ctx);
 		json_decref(out);
+		json_decref(event);
 		return;
 	}
-	commands = json_object_get(out, "commands");
-	if (!json_is_array(commands))
-		fail_run(f, "%s: advance() gave no commands", wf->name);
-	json_array_foreach(commands, i, cmd)
-	{
-		if (json_is_string(json_object_get(cmd, "step")))
-			command_step(f, cmd);
-		else if (json_is_string(json_object_get(cmd, "end")))
-			command_end(f, cmd);
-		else
-			fail_run(f, "%s: command %zu is neither a step nor an end", wf->name, i);
-	}
+	json_decref(event);
+	take_commands(f, wf, json_object_get(out, "commands"));
 	state = json_object_get(out, "state");
 	json_decref(f->state);
 	f->state = state == NULL ? json_null() : json_incref(state);
 	json_decref(out);
+	if (f->values_seq != f->next_seq - 1)
+		f->prev_seq = f->values_seq;
+	f->values_seq = f->next_seq - 1;
+	f->source = "loop";
+	fold_take_signals(f, ctx, wf);
 }

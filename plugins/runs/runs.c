@@ -9,6 +9,9 @@
 static const char schema_text[] =
 #include "plugins/runs/runs.inc"
     ;
+static const char threads_text[] =
+#include "plugins/runs/runs_threads.inc"
+    ;
 
 static int
 check_options(ins_host *host, const struct conf *conf)
@@ -77,12 +80,20 @@ init(ins_host *host, const void *conf, void **ret_self)
 	engine_batch_init(p);
 	engine_lease_init(p);
 	engine_load_init(p);
+	engine_ready_init(p);
+	engine_start_init(p);
+	engine_state_init(p);
 	engine_watch_init(p);
 	p->vtable.size = sizeof p->vtable;
 	p->vtable.self = p;
 	p->vtable.workflows = runs_workflows;
+	p->vtable.describe = runs_describe;
 	p->vtable.start = runs_start;
+	p->vtable.watch = runs_watch;
 	p->vtable.next = runs_next;
+	p->vtable.send = runs_send;
+	p->vtable.state = runs_state;
+	p->vtable.history = runs_history;
 	*ret_self = p;
 	if ((r = runs_http_init(p)) != 0)
 		return r;
@@ -94,6 +105,7 @@ start(void *self, ins_loop *loop, void **ret_local)
 {
 	struct plugin *p = self;
 	struct engine *e = calloc(1, sizeof *e);
+	int r;
 
 	if (e == NULL)
 		return -INS_ENOMEM;
@@ -105,8 +117,14 @@ start(void *self, ins_loop *loop, void **ret_local)
 	e->queue_tail = &e->queue;
 	e->ready_tail = &e->ready;
 	e->leased = ins_cond_new(loop);
+	e->due = ins_cond_new(loop);
+	e->arrived = ins_cond_new(loop);
 	*ret_local = e;
-	return engine_lease_start(e);
+	if ((r = engine_lease_start(e)) != 0 || (r = engine_timer_start(e)) != 0)
+		return r;
+	if ((r = engine_relays_open(e)) != 0)
+		return r;
+	return engine_pulse_start(e);
 }
 
 /* No dispatch, no commit, no renewal from here on: the next generation, or the next start of the
@@ -129,6 +147,8 @@ drain(void *self, ins_loop *loop, void *local)
 			run_unref(run);
 		}
 	ins_cond_broadcast(e->leased);
+	ins_cond_broadcast(e->due);
+	ins_cond_broadcast(e->arrived);
 }
 
 static void
@@ -139,7 +159,11 @@ stop(void *self, ins_loop *loop, void *local)
 	(void)self;
 	(void)loop;
 	engine_clear(e);
+	ins_relay_close(e->wakes);
+	ins_relay_close(e->wanted);
 	ins_cond_free(e->leased);
+	ins_cond_free(e->due);
+	ins_cond_free(e->arrived);
 	free(e);
 }
 
@@ -163,7 +187,8 @@ static const ins_need needs[] = {
 	{ NULL, 0 },
 };
 
-static const char *const schema[] = { "0001_runs", schema_text, NULL };
+static const char *const schema[] = { "0001_runs", schema_text, "0002_threads", threads_text,
+	NULL };
 
 INS_PLUGIN(.name = "runs", .version = "1.0.0",
     .summary = "durable runs of workflows, their log in PostgreSQL",

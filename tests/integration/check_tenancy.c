@@ -373,6 +373,8 @@ body_for(const char *method, const char *pattern)
 		return "{\"title\":\"T\",\"content\":\"of the second\"}";
 	if (strcmp(pattern, "/v1/uploads") == 0)
 		return "{\"filename\":\"y.txt\",\"media_type\":\"text/plain\",\"bytes\":10}";
+	if (strcmp(pattern, "/v1/runs/{id}/signals") == 0)
+		return "{\"name\":\"approved\"}";
 	return "{}";
 }
 

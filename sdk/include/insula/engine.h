@@ -27,6 +27,14 @@ ins_engine_spawn(ins_ctx *ctx, ins_host *host, const ins_principal *who, const c
 	return ins_api_->engine->spawn(ctx, host, who, name, fn, arg);
 }
 
+/* Cancels a task that ins_engine_spawn() began on this loop and that has not returned: its next await
+ * returns -INS_ECANCELED. Does not suspend. */
+static inline void
+ins_engine_cancel(ins_ctx *task)
+{
+	ins_api_->engine->cancel(task);
+}
+
 /* As ins_event, as this principal: a call to stand in an ins_engine_batch. */
 static inline int
 ins_engine_event(ins_ctx *ctx, const ins_principal *who, const char *event_type, const char *run_id,

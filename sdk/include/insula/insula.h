@@ -385,6 +385,7 @@ typedef struct {
 	ins_relay *(*relay_open)(
 	    ins_host *, ins_loop *, const char *subject, ins_relay_fn, void *arg);
 	void (*relay_close)(ins_relay *);
+	void (*cancel)(ins_ctx *);
 } ins_engine_api;
 
 typedef struct {

@@ -86,8 +86,9 @@ typedef struct {
 	 * The next thing that happens in the run, a new reference; 1 = got one, 0 = the run is over
 	 * or was interrupted, and everything was told.
 	 * {"seq", "type", "ts", ...} are recorded events: RunStarted, StepScheduled, StepCompleted,
-	 * StepFailed, TimerFired, SignalReceived, Interrupted {"id", "name", "value", "when":
-	 * "before" | "after" | "node"}, Resumed, Patched, CancelRequested, BudgetHit and RunEnded
+	 * StepFailed, TimerFired, SignalReceived, Interrupted {"interrupts": [{"id", "name",
+	 * "value", "when": "node" | "before" | "after" | "edit"}]}, Resumed, CancelRequested,
+	 * BudgetHit and RunEnded
 	 * {"status", "output" | "error", "usage"}; with INS_WATCH_STATE also "state".
 	 * {"type": "delta", "seq", "step", "name", "attempt", "delta": {...}} are pieces of a
 	 * step's stream, after the event `seq`. {"type": "cut", "step", "name"}: pieces of this

@@ -17,7 +17,8 @@
  *	{"type": "SignalReceived", "signal": name, "payload": any}
  *	{"type": "Resumed", "interrupt": name, "value": any}
  *	{"type": "Patched", "values": any, "as_node": name or null, "goto": name or null}
- *		somebody edits the state between two steps; without commands what is open stays open
+ *		somebody edits the state between two steps. Commands replace what is open; without
+ *		any it stays
  *
  * Commands:
  *

@@ -1,0 +1,521 @@
+/*
+ * engine_ready.c: what waits for the owner of a shard: pending runs, messages, runs that slept.
+ *
+ * Rows of run_ready say that there is something; what it is stands in the run's row and in its
+ * inbox. They are looked at when somebody says so (engine_wake(), which may get lost) and once a
+ * second in any case. A row goes in the transaction that records what was done about it, or at once
+ * when there is nothing to do.
+ */
+#include <stdlib.h>
+
+#include "array.h"
+#include "engine.h"
+
+#define DUE_MAX 256u
+#define POLL_MS 1000
+
+static const char sql_due[] =
+    "SELECT id, run_id, tenant_id FROM run_ready"
+    " WHERE shard = ANY ($1::smallint[]) AND at <= clock_timestamp() ORDER BY at LIMIT 256";
+static const char sql_seen[] = "DELETE FROM run_ready WHERE id = ANY ($1::bigint[])";
+static const char sql_pending[] =
+    "SELECT r.run_id, r.tenant_id, r.user_id, r.shard, r.workflow, r.version, r.next_seq, r.budget,"
+    " r.attrs ->> 'plan', (extract(epoch FROM r.created_at) * 1000000)::bigint, r.thread_id,"
+    " r.assistant_id, NULL, NULL, r.status, r.request, t.head_run, t.head_seq,"
+    " r.thread_id IS NOT NULL AND EXISTS (SELECT FROM agent_runs AS b"
+    "  WHERE b.tenant_id = r.tenant_id AND b.thread_id = r.thread_id AND (b.status = 'running'"
+    "  OR (b.status = 'pending' AND b.run_id < r.run_id AND b.wake_at <= clock_timestamp())))"
+    " FROM agent_runs AS r LEFT JOIN threads AS t"
+    "  ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id"
+    " WHERE r.run_id = ANY ($1::uuid[])";
+static const char sql_inbox[] =
+    "SELECT msg_id, kind, name, payload FROM run_inbox"
+    " WHERE run_id = $1::uuid AND taken_seq IS NULL ORDER BY created_at, msg_id LIMIT 100";
+static const char sql_drop[] =
+    "UPDATE run_inbox SET taken_seq = -1 WHERE run_id = $1::uuid AND msg_id = $2";
+
+enum {
+	P_STATUS = RUN_COLUMNS_N,
+	P_REQUEST,
+	P_HEAD_RUN,
+	P_HEAD_SEQ,
+	P_BUSY,
+};
+
+static int poll_task(ins_ctx *, void *arg);
+
+void
+engine_ready_init(struct plugin *p)
+{
+	p->sql.due = ins_stmt_new(p->host, sql_due);
+	p->sql.seen = ins_stmt_new(p->host, sql_seen);
+	p->sql.pending = ins_stmt_new(p->host, sql_pending);
+	p->sql.inbox = ins_stmt_new(p->host, sql_inbox);
+	p->sql.drop_message = ins_stmt_new(p->host, sql_drop);
+}
+
+void
+engine_poll(ins_ctx *ctx, struct engine *e)
+{
+	(void)ctx;
+	e->poll_again = 1;
+	if (e->polling || e->stopping)
+		return;
+	e->polling = ins_spawn(e->plugin->host, e->loop, "runs.poll", poll_task, e) == 0;
+}
+
+/* ---- messages ---- */
+
+/* It is recorded, and on its way to the log. */
+static int
+under_way(const struct run *run, const char *msg_id)
+{
+	const struct run_event *ev;
+	const char *id;
+
+	for (ev = run->pending; ev != NULL; ev = ev->next) {
+		id = json_string_value(json_object_get(ev->data, "msg_id"));
+		if (id != NULL && strcmp(id, msg_id) == 0)
+			return 1;
+	}
+	return 0;
+}
+
+/* The event for a message; NULL when the run can't take it (any more). */
+static struct run_event *
+message_event(
+    struct run *run, const char *id, const char *kind, const char *name, const char *payload)
+{
+	json_t *value = payload == NULL ? json_null() : json_loads(payload, JSON_DECODE_ANY, NULL);
+
+	if (strcmp(kind, INS_MESSAGE_SIGNAL) == 0) {
+		if (json_array_size(run->fold.signals) < FOLD_SIGNALS_MAX)
+			return run_event_new(EV_SIGNAL_RECEIVED, -1, 0, NULL,
+			    json_pack(
+				"{s:s, s:s, s:o}", "msg_id", id, "signal", name, "payload", value));
+	} else if (strcmp(kind, INS_MESSAGE_RESUME) == 0) {
+		if (fold_interrupted(&run->fold))
+			return run_event_new(EV_RESUMED, -1, 0, NULL,
+			    json_pack("{s:s, s:o}", "msg_id", id, "value", value));
+	} else {
+		if (strcmp(kind, INS_MESSAGE_DELETE) == 0)
+			run->deleting = 1;
+		json_decref(value);
+		return run_event_new(
+		    EV_CANCEL_REQUESTED, -1, 0, NULL, json_pack("{s:s}", "msg_id", id));
+	}
+	json_decref(value);
+	return NULL;
+}
+
+INS_AWAITS
+static int
+drop_message(ins_ctx *ctx, struct run *run, const char *msg_id, const char *kind)
+{
+	const char *tenant = run->tenant_id;
+	ins_arg args[2] = { ins_text(run->run_id), ins_text(msg_id) };
+
+	ins_log(ctx, INS_LOG_WARN, "runs.message_dropped",
+	    json_pack("{s:s, s:s, s:s, s:s}", "run_id", run->run_id, "message_id", msg_id, "kind",
+		kind, "text",
+		"the run can't take it: nothing waits for a resume, or too many signals wait"));
+	return ins_engine_batch(ctx, &tenant, 1,
+	    &(const ins_call){ run->engine->plugin->sql.drop_message, args, 2 }, 1, NULL);
+}
+
+/* Returns how many events came of it, or an error. */
+INS_AWAITS
+static int
+take_messages(ins_ctx *ctx, struct run *run)
+{
+	const char *tenant = run->tenant_id;
+	ins_arg id = ins_text(run->run_id);
+	ins_rows *rows;
+	size_t i;
+	int r, n = 0;
+
+	r = ins_engine_batch(
+	    ctx, &tenant, 1, &(const ins_call){ run->engine->plugin->sql.inbox, &id, 1 }, 1, &rows);
+	if (r != 0)
+		return r;
+	for (i = 0; i < ins_rows_count(rows) && run->state != RUN_GONE; i++) {
+		const char *msg = ins_value(rows, i, 0), *kind = ins_value(rows, i, 1);
+		struct run_event *ev;
+
+		if (run->fold.ended || under_way(run, msg))
+			continue;
+		ev = message_event(run, msg, kind, ins_value(rows, i, 2), ins_value(rows, i, 3));
+		if (ev == NULL) {
+			if ((r = drop_message(ctx, run, msg, kind)) != 0)
+				return r;
+			continue;
+		}
+		if ((r = run_record(ctx, run, ev)) != 0)
+			return r;
+		n++;
+	}
+	return n;
+}
+
+static int
+delete_row(ins_ctx *ctx, struct engine *e, int64_t id)
+{
+	char list[40];
+	ins_arg arg;
+
+	snprintf(list, sizeof list, "{%lld}", (long long)id);
+	arg = ins_text(list);
+	return ins_engine_batch(
+	    ctx, NULL, 0, &(const ins_call){ e->plugin->sql.seen, &arg, 1 }, 1, NULL);
+}
+
+/* The row goes with the run's next commit, or now when there will be none. */
+INS_AWAITS
+static int
+settle(ins_ctx *ctx, struct run *run, int64_t ready_id, int events)
+{
+	unsigned i;
+
+	for (i = 0; i < run->n_ready; i++)
+		if (run->ready_ids[i] == ready_id)
+			break;
+	if (i < run->n_ready && run->n_pending > 0)
+		return 0;
+	if (i < run->n_ready)
+		run->ready_ids[i] = run->ready_ids[--run->n_ready];
+	if (run->n_pending == 0)
+		return delete_row(ctx, run->engine, ready_id);
+	if (events > 0 && run->n_pending > run->n_flying && run->n_ready < RUNS_READY_IDS)
+		run->ready_ids[run->n_ready++] = ready_id;
+	return 0; /* otherwise it is found again */
+}
+
+int
+run_take_messages(ins_ctx *ctx, struct run *run, int64_t ready_id)
+{
+	int r;
+
+	run_ref(run);
+	r = take_messages(ctx, run);
+	if (r >= 0)
+		r = settle(ctx, run, ready_id, r);
+	if (r >= 0)
+		run_set_timer(run);
+	run_rest(ctx, run);
+	run_unref(run);
+	return r;
+}
+
+/* ---- pending runs ---- */
+
+/* The start of one pending run: a task, since it reads the state that it goes on from. */
+struct promotion {
+	struct engine *engine;
+	struct run *run;
+	json_t *request;
+	char head_run[37];
+	int64_t head_seq, ready_id;
+};
+
+static void
+promotion_free(struct promotion *m)
+{
+	run_unref(m->run);
+	json_decref(m->request);
+	free(m);
+}
+
+/* What the run goes on from: a checkpoint that it names, or the thread's head. */
+static int
+base_of(const struct promotion *m, char run_id[37], int64_t *ret_seq)
+{
+	const json_t *c = json_object_get(json_object_get(m->request, "options"), "checkpoint");
+	const char *named = json_string_value(json_object_get(c, "run_id"));
+
+	snprintf(run_id, 37, "%s", named != NULL ? named : m->head_run);
+	*ret_seq = named != NULL ? json_integer_value(json_object_get(c, "seq")) : m->head_seq;
+	return run_id[0] != '\0';
+}
+
+/* Does it go on with open steps, or begin with an input? */
+static int
+goes_on(const json_t *request)
+{
+	const json_t *options = json_object_get(request, "options");
+	const json_t *input = json_object_get(request, "input");
+	const json_t *command = json_object_get(options, "command");
+
+	return input == NULL || json_is_null(input) || json_is_object(command) ||
+	    json_is_true(json_object_get(options, "hold"));
+}
+
+/* RunStarted of this run: with the base's snapshot, or with its values. */
+INS_AWAITS
+static int
+begin_data(ins_ctx *ctx, struct promotion *m, json_t **ret)
+{
+	struct plugin *p = m->engine->plugin;
+	const json_t *options = json_object_get(m->request, "options");
+	const json_t *command = json_object_get(options, "command");
+	json_t *data = start_data(json_object_get(m->request, "input"), options);
+	struct fold f = { 0 };
+	struct run_row row;
+	int64_t seq;
+	int r = 0;
+
+	if (json_is_object(command))
+		json_object_set(data, "command", (json_t *)(uintptr_t)command);
+	if (json_is_true(json_object_get(options, "hold")))
+		json_object_set_new(data, "hold", json_true());
+	if (base_of(m, m->run->base_run, &seq)) {
+		m->run->base_seq = seq;
+		r = state_load(ctx, p, m->run->tenant_id, m->run->base_run, seq, &row, &f);
+		if (r == 0) {
+			json_object_set_new(data, "base",
+			    json_pack("{s:s, s:I}", "run_id", row.run_id, "seq",
+				(json_int_t)f.values_seq));
+			if (goes_on(m->request) && strcmp(row.workflow, m->run->workflow) == 0)
+				json_object_set_new(data, "snapshot", fold_snapshot_for_fork(&f));
+			else
+				json_object_set_new(data, "values",
+				    fold_values(
+					&f, ctx, run_workflow(ctx, p, row.workflow, row.version)));
+		}
+	}
+	fold_fini(&f);
+	*ret = data;
+	return r;
+}
+
+static int
+promote_task(ins_ctx *ctx, void *arg)
+{
+	struct promotion *m = arg;
+	struct run *run = m->run;
+	json_t *data = NULL;
+	int r = begin_data(ctx, m, &data);
+
+	run->promoting = 0;
+	if (r == -INS_ENOTFOUND || r == -INS_EINTERNAL) {
+		/* the state is gone: the run is recorded, and fails saying so */
+		const char *why = ins_strndup(ctx, ins_last_error(ctx), 300);
+
+		ins_clear_error(ctx);
+		run->base_run[0] = '\0';
+		json_object_set_new(data, "hold", json_true());
+		json_object_del(data, "command");
+		if (run->state == RUN_LIVE &&
+		    run_record(ctx, run, run_event_new(EV_RUN_STARTED, -1, 0, NULL, data)) == 0)
+			run_log(ctx, INS_LOG_WARN, "runs.no_base", run, why == NULL ? "" : why);
+	} else if (r == 0 && run->state == RUN_LIVE) {
+		run->ready_ids[run->n_ready++] = m->ready_id;
+		r = run_record(ctx, run, run_event_new(EV_RUN_STARTED, -1, 0, NULL, data));
+		if (r != 0)
+			run_log(ctx, INS_LOG_ERROR, "runs.not_begun", run, "out of memory");
+	} else {
+		json_decref(data); /* the database is away: the row stays, and is found again */
+	}
+	if (run->state == RUN_LIVE && run->n_pending == 0)
+		run_remove(run);
+	ins_clear_error(ctx);
+	promotion_free(m);
+	return 0;
+}
+
+static int
+promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t ready_id)
+{
+	struct promotion *m = calloc(1, sizeof *m);
+	const char *head = ins_value(rows, i, P_HEAD_RUN);
+	int64_t next;
+
+	if (m == NULL)
+		return -INS_ENOMEM;
+	m->engine = e;
+	m->ready_id = ready_id;
+	m->request = json_loads(ins_value(rows, i, P_REQUEST), 0, NULL);
+	m->head_seq = ins_value_int(rows, i, P_HEAD_SEQ);
+	snprintf(m->head_run, sizeof m->head_run, "%s", head == NULL ? "" : head);
+	m->run = run_from_row(e, rows, i, &next);
+	if (m->run == NULL || m->request == NULL) {
+		if (m->run != NULL)
+			run_unref(m->run);
+		json_decref(m->request);
+		free(m);
+		return -INS_ENOMEM;
+	}
+	m->run->promoting = 1;
+	if (ins_spawn(e->plugin->host, e->loop, "runs.begin", promote_task, m) != 0) {
+		promotion_free(m);
+		return -INS_ELIMIT;
+	}
+	run_insert(m->run);
+	(void)ctx;
+	return 0;
+}
+
+/* ---- the poll ---- */
+
+struct due {
+	struct ready row[DUE_MAX];
+	unsigned n;
+};
+
+static int
+list_due(ins_ctx *ctx, struct engine *e, struct due *d)
+{
+	struct array shards = { 0 };
+	ins_rows *rows;
+	ins_arg arg;
+	size_t i;
+	int r;
+
+	for (i = 0; i < RUNS_SHARDS; i++)
+		if (e->fence[i] != 0 && e->fence[i] == e->loaded[i])
+			array_int(&shards, (int64_t)i);
+	if (shards.n == 0)
+		return 0;
+	arg = array_arg(&shards);
+	r = arg.p == NULL ? -INS_ENOMEM
+			  : ins_engine_batch(ctx, NULL, 0,
+				&(const ins_call){ e->plugin->sql.due, &arg, 1 }, 1, &rows);
+	array_free(&shards);
+	if (r != 0)
+		return r;
+	for (i = 0; i < ins_rows_count(rows) && i < DUE_MAX; i++) {
+		struct ready *q = &d->row[d->n++];
+
+		q->id = ins_value_int(rows, i, 0);
+		snprintf(q->run_id, sizeof q->run_id, "%s", ins_value(rows, i, 1));
+		snprintf(q->tenant_id, sizeof q->tenant_id, "%s", ins_value(rows, i, 2));
+	}
+	return 0;
+}
+
+static const struct ready *
+ready_find(const struct due *d, const char *run_id)
+{
+	unsigned i;
+
+	for (i = 0; i < d->n; i++)
+		if (strcmp(d->row[i].run_id, run_id) == 0)
+			return &d->row[i];
+	return NULL;
+}
+
+/* Those in memory take their messages; the others stay in d. */
+static int
+serve_known(ins_ctx *ctx, struct engine *e, struct due *d)
+{
+	unsigned i, left = 0;
+	struct run *run;
+	int r = 0;
+
+	for (i = 0; i < d->n; i++) {
+		run = run_find(e, d->row[i].run_id);
+		if (run == NULL)
+			d->row[left++] = d->row[i];
+		else if (!run->promoting && run->state == RUN_LIVE && r >= 0)
+			r = run_take_messages(ctx, run, d->row[i].id);
+	}
+	d->n = left;
+	return r < 0 ? r : 0;
+}
+
+/* The rows of those that need no owner go; d keeps what is to be loaded. */
+static int
+serve_rows(ins_ctx *ctx, struct engine *e, struct due *d, const ins_rows *rows)
+{
+	struct due *load = calloc(1, sizeof *load);
+	size_t i;
+	int r = load == NULL ? -INS_ENOMEM : 0;
+
+	for (i = 0; i < ins_rows_count(rows) && r == 0; i++) {
+		const char *id = ins_value(rows, i, 0), *status = ins_value(rows, i, P_STATUS);
+		const struct ready *q = ready_find(d, id);
+
+		if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0)
+			load->row[load->n++] = *q;
+		else if (strcmp(status, "pending") != 0 ||
+		    strcmp(ins_value(rows, i, P_BUSY), "t") == 0)
+			r = delete_row(ctx, e, q->id); /* over; or the run before it calls it */
+		else if (run_find(e, id) == NULL)
+			r = promote(ctx, e, rows, i, q->id);
+	}
+	/* the rows of a run that was deleted went with it */
+	if (r == 0 && load->n > 0)
+		r = engine_load_some(ctx, e, load->row, load->n);
+	free(load);
+	return r;
+}
+
+static int
+serve(ins_ctx *ctx, struct engine *e, struct due *d)
+{
+	const char *tenants[DUE_MAX];
+	struct array ids = { 0 };
+	unsigned i, k, n = 0;
+	ins_rows *rows;
+	ins_arg arg;
+	int r;
+
+	if ((r = serve_known(ctx, e, d)) != 0 || d->n == 0)
+		return r;
+	for (i = 0; i < d->n; i++) {
+		array_text_z(&ids, d->row[i].run_id);
+		for (k = 0; k < n && strcmp(tenants[k], d->row[i].tenant_id) != 0;)
+			k++;
+		if (k == n)
+			tenants[n++] = d->row[i].tenant_id;
+	}
+	arg = array_arg(&ids);
+	r = arg.p == NULL ? -INS_ENOMEM
+			  : ins_engine_batch(ctx, tenants, n,
+				&(const ins_call){ e->plugin->sql.pending, &arg, 1 }, 1, &rows);
+	array_free(&ids);
+	return r != 0 ? r : serve_rows(ctx, e, d, rows);
+}
+
+/* One look. It is a task of its own so that its memory ends with it. */
+static int
+poll_task(ins_ctx *ctx, void *arg)
+{
+	struct engine *e = arg;
+	struct due *d = calloc(1, sizeof *d);
+	int r = d == NULL ? -INS_ENOMEM : 0;
+
+	e->poll_again = 0;
+	if (r == 0 && engine_leased(e))
+		r = list_due(ctx, e, d);
+	if (r == 0 && d->n > 0)
+		r = serve(ctx, e, d);
+	if (d != NULL && d->n == DUE_MAX)
+		e->poll_again = 1;
+	if (r < 0 && r != -INS_ECANCELED && !ins_cancelled(ctx))
+		ins_log(ctx, INS_LOG_WARN, "runs.poll_failed",
+		    json_pack("{s:s}", "text", ins_last_error(ctx)));
+	ins_clear_error(ctx);
+	free(d);
+	e->polling = 0;
+	if (r == 0 && e->poll_again && !ins_cancelled(ctx))
+		engine_poll(ctx, e);
+	return 0;
+}
+
+/* The floor under lost wake-ups: no allocation lives in it. */
+static int
+pulse_task(ins_ctx *ctx, void *arg)
+{
+	struct engine *e = arg;
+
+	while (!e->stopping && ins_sleep(ctx, POLL_MS) == 0)
+		if (engine_leased(e))
+			engine_poll(ctx, e);
+	return 0;
+}
+
+int
+engine_pulse_start(struct engine *e)
+{
+	return ins_spawn(e->plugin->host, e->loop, "runs.pulse", pulse_task, e);
+}
