@@ -370,10 +370,12 @@ follow_wait(ins_ctx *ctx, ins_watch *w)
 {
 	struct engine *e = w->run->engine;
 	int64_t until = ins_mono_us() + w->poll_ms * 1000, left;
+	const struct run *back;
 	int r = 0;
 
 	while (r != -INS_ECANCELED && w->head == NULL && !w->over && w->error == 0 &&
-	    run_find(e, w->run->run_id) == NULL && (left = until - ins_mono_us()) > 0)
+	    ((back = run_find(e, w->run->run_id)) == NULL || back->committed != w->told) &&
+	    (left = until - ins_mono_us()) > 0)
 		r = ins_cond_wait(ctx, e->arrived, (left + 999) / 1000);
 	return r == -INS_ECANCELED ? r : 0;
 }
