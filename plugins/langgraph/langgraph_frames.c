@@ -206,8 +206,7 @@ interrupted(struct stream *st, const json_t *event, const json_t *state)
 
 	told = lg_interrupts_of_nodes(all);
 	frame_mode(st, LG_MODE_UPDATES, "updates", json_pack("{s:O}", "__interrupt__", told));
-	if (json_array_size(told) > 0)
-		frame_mode(st, LG_MODE_VALUES, "values", json_pack("{s:O}", "__interrupt__", told));
+	frame_mode(st, LG_MODE_VALUES, "values", json_pack("{s:O}", "__interrupt__", told));
 	json_array_foreach(json_object_get(state, "tasks"), i, one)
 	{
 		of = lg_interrupts_of_nodes(json_object_get(one, "interrupts"));

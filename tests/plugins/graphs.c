@@ -284,9 +284,9 @@ step(ins_ctx *ctx, void *self, const char *name, const char *key, const json_t *
 	if (strcmp(name, "done") == 0)
 		*ret_out = json_pack("{s:[o]}", "messages",
 		    ai(key, ins_printf(ctx, "The answer was %s.", text(values, "answer"))));
-	if (strcmp(name, "left") == 0)
+	if (strcmp(name, "leftNode") == 0)
 		*ret_out = json_pack("{s:i}", "left", 1);
-	if (strcmp(name, "right") == 0)
+	if (strcmp(name, "rightNode") == 0)
 		*ret_out = json_pack("{s:i}", "right", 2);
 	if (strcmp(name, "join") == 0)
 		*ret_out = json_pack("{s:I}", "sum",
@@ -333,8 +333,8 @@ static const char *const echo_edges[] = { "", "echo", "echo", "", NULL };
 static const char *const agent_edges[] = { "", "model", "model", "tools", "model", "", "tools",
 	"model", NULL };
 static const char *const approve_edges[] = { "", "ask", "ask", "done", "done", "", NULL };
-static const char *const parallel_edges[] = { "", "left", "", "right", "left", "join", "right",
-	"join", "join", "", NULL };
+static const char *const parallel_edges[] = { "", "leftNode", "", "rightNode", "leftNode", "join",
+	"rightNode", "join", "join", "", NULL };
 static const char *const slow_edges[] = { "", "wait", "wait", "", NULL };
 static const char *const fails_edges[] = { "", "boom", "boom", "", NULL };
 
