@@ -569,6 +569,10 @@ relay_fini(void)
 	nc = rl.nc;
 	rl.nc = NULL;
 	rl.threaded = 0;
+	unlock();
+	/* Before its subscriptions: no message is under way to one that goes. */
+	natsConnection_Close(nc);
+	lock();
 	for (i = 0; i < BUCKETS; i++)
 		for (s = rl.buckets[i]; s != NULL; s = next) {
 			next = s->next;
@@ -579,10 +583,7 @@ relay_fini(void)
 				forget(s);
 		}
 	unlock();
-	if (nc != NULL) {
-		natsConnection_Close(nc);
-		natsConnection_Destroy(nc);
-	}
+	natsConnection_Destroy(nc);
 	free(rl.url);
 	rl.url = NULL;
 }

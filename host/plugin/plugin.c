@@ -321,6 +321,7 @@ plugin_task_setup(struct ins_ctx *ctx, void *arg)
 	ctx->arg = b->arg;
 	ctx->inst = b->inst;
 	ctx->background = 1;
+	ctx->last_words = calling == b->inst;
 	trace_make(NULL, 0, ctx->traceparent);
 	b->inst->loops[ctx->loop->index].n_tasks++;
 }
@@ -380,7 +381,7 @@ plugin_drain_loop(struct instance *inst, struct ins_loop *loop)
 	for (p = loop->tasks.next; p != &loop->tasks; p = p->next) {
 		struct ins_ctx *ctx = CONTAINER_OF(p, struct ins_ctx, link);
 
-		if (ctx->inst == inst && ctx->background)
+		if (ctx->inst == inst && ctx->background && !ctx->last_words)
 			task_cancel(ctx, INS_ECANCELED);
 	}
 }

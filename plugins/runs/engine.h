@@ -1,8 +1,8 @@
 /*
  * engine.h: what the files of the run engine share.
  *
- * Every loop is an engine of its own: it owns the shards whose number modulo the count of loops is
- * its own, the runs in them, one commit batch in flight, and its watchers. Nothing here is touched
+ * Every loop is an engine of its own: it owns its share of the shards (engine_share.c), the runs in
+ * them, one commit batch in flight, and its watchers. Nothing here is touched
  * from another loop, and nothing is locked. PostgreSQL is what loops, hosts and generations of this
  * plugin agree through: a lease on a shard carries a fence, every commit names it, and a commit
  *also compares the run's next_seq.
@@ -14,7 +14,9 @@
  *	engine_ready.c    what waits for the owner: pending runs, messages, runs that slept
  *	engine_timer.c    timers and time limits of the runs in memory
  *	engine_state.c    states of any run, from its log
- *	engine_lease.c    shards: take, renew, lose
+ *	engine_lease.c    shards: take, renew, lose, give back
+ *	engine_share.c    which engine should own which shard
+ *	engine_ready_list.c  steps that are ready, by engine_fair.c in turns by tenant
  *	engine_load.c     runs from their logs: after a start, a takeover, a conflict
  *	engine_step.c     dispatch, attempts, results
  *	engine_relay.c    what loops and hosts tell each other, and may lose
@@ -29,10 +31,11 @@
 #include <insula/runs.h>
 #include <insula/workflow.h>
 
+#include "plugins/runs/engine_fair.h"
+#include "plugins/runs/engine_share.h"
 #include "plugins/runs/fold.h"
 
 #define NEED_WORKFLOW 0
-#define RUNS_SHARDS 256
 #define RUNS_BATCH_RUNS 64u
 #define RUNS_BATCH_BYTES (256u << 10)
 #define RUNS_TABLE 1024u         /* buckets, a power of two */
@@ -46,12 +49,15 @@
 #define RUNS_SNAPSHOT_EVENTS 64               /* a snapshot is taken after so many events */
 #define RUNS_SLEEP_US (60 * INT64_C(1000000)) /* a run that waits longer leaves the memory */
 #define RUNS_KEY_MAX 255u
-#define RUNS_SHARD_TURN 64u /* runs before the next shard: a batch touches few shards */
+#define RUNS_HANDOVER_MS 3000 /* what steps get to end when their shard goes to another engine */
+#define RUNS_SHARD_TURN 64u   /* runs before the next shard: a batch touches few shards */
 
 struct conf {
 	int64_t lease, live, steps_running;
 	int64_t steps, visits, time, tokens, cost_nanos;
 	json_t *limits;
+	int32_t execute;
+	json_t *plans;
 };
 
 /* The statements of a commit batch, in their order. */
@@ -72,7 +78,8 @@ enum with {
 
 struct stmts {
 	const ins_stmt *with[WITHS];
-	const ins_stmt *lease_renew, *lease_take, *ahead;
+	const ins_stmt *lease_renew, *lease_take, *lease_release, *ahead;
+	const ins_stmt *host_beat, *host_units, *host_leave, *host_forget;
 	const ins_stmt *tenants, *live, *events, *one, *some;
 	const ins_stmt *follow, *follow_run, *get, *get_events, *list;
 	const ins_stmt *by_key, *lock_thread, *pend, *pend_ready, *displace, *displace_ready,
@@ -84,6 +91,7 @@ struct stmts {
 
 struct metrics {
 	ins_metric *ready, *ended, *duration, *commits, *events, *retries;
+	ins_metric *shards, *hosts, *takeovers, *lost;
 };
 
 struct plugin {
@@ -92,6 +100,8 @@ struct plugin {
 	struct stmts sql;
 	struct metrics metric;
 	ins_runs vtable;
+	struct plan_share *plans; /* of the option */
+	unsigned n_plans;
 	char boot_id[80]; /* of this instance of the plugin, not of the process */
 };
 
@@ -134,8 +144,9 @@ struct run {
 	struct run_event *pending, **pending_tail;
 	unsigned n_pending, n_flying;
 	size_t pending_bytes;
-	int64_t committed; /* events in the log */
-	unsigned holds;    /* local steps under way: their events go with the next commit */
+	int64_t committed;  /* events in the log */
+	unsigned n_waiting; /* jobs in the ready list */
+	unsigned holds;     /* local steps under way: their events go with the next commit */
 	unsigned queued : 1;
 	unsigned abandoned : 1; /* its starter was told that it could not be begun */
 	unsigned promoting : 1; /* pending, and about to begin */
@@ -150,7 +161,7 @@ struct run {
 
 /* One attempt of one step. */
 struct job {
-	struct job *next; /* in the ready list */
+	struct fair_item item; /* in the ready list: first, so that the two are one pointer */
 	struct run *run;
 	int32_t step_id, attempt;
 	int64_t delay_ms, timeout_ms, begun_us;
@@ -175,8 +186,8 @@ struct engine {
 	int committing;
 	int64_t backoff_ms;
 	/* dispatch */
-	struct job *ready, **ready_tail;
-	unsigned n_ready, n_running;
+	struct fair fair; /* the ready list */
+	unsigned n_running;
 	struct job *running;
 	/* what is due */
 	int64_t due_us; /* not later than the earliest timer of a run in memory; 0 = none */
@@ -186,11 +197,19 @@ struct engine {
 	ins_relay *wakes, *wanted;
 	ins_cond *arrived; /* broadcast when a run comes into the table */
 	/* leases */
-	int64_t fence[RUNS_SHARDS];  /* 0 = not ours */
-	int64_t loaded[RUNS_SHARDS]; /* the fence whose runs are loaded */
-	int64_t lease_until_us;
+	int64_t fence[RUNS_SHARDS];      /* 0 = not ours */
+	int64_t loaded[RUNS_SHARDS];     /* the fence whose runs are loaded */
+	int64_t leaving_us[RUNS_SHARDS]; /* since when it is being given back; 0 = it is not */
+	uint8_t target[RUNS_SHARDS];     /* should be ours */
+	struct share_unit *units;        /* who is alive */
+	unsigned n_units, n_owned, n_hosts;
+	int64_t lease_until_us, round_us, refused_us;
+	int refused; /* another process has our name */
+	int round_now;
+	ins_cond *lease_wake;
+	ins_relay *lease_relay;
 	ins_cond *leased; /* broadcast when shards were got */
-	unsigned turn;
+	unsigned turn, turn_at;
 	int taken_once, stopping;
 	int64_t ahead_us; /* when partitions were last made */
 };
@@ -243,7 +262,12 @@ int run_sleeps(const struct run *, int64_t *ret_us);
 
 /* engine_lease.c */
 void engine_lease_init(struct plugin *);
+int engine_lease_open(struct engine *);
 int engine_lease_start(struct engine *);
+/* In drain(): the leases are given back by a task that outlives it. The runs must be gone. */
+void engine_lease_drain(struct engine *);
+void engine_lease_close(struct engine *);
+int engine_shard_leaving(const struct engine *, int shard); /* no new steps there */
 int engine_leased(const struct engine *); /* 1 while steps may be dispatched and batches sent */
 /* A shard for a new run, -1 when none is held. */
 int engine_pick_shard(struct engine *);
@@ -260,6 +284,20 @@ int engine_load_some(ins_ctx *, struct engine *, const struct ready *, unsigned 
  * next_seq, budget, plan, created_at in microseconds, thread_id, assistant_id, seq and state of the
  * newest snapshot (or NULL). Its fold stands where the snapshot was taken. */
 struct run *run_from_row(struct engine *, const ins_rows *, size_t i, int64_t *ret_next);
+
+/* engine_ready_list.c */
+struct plan_share {
+	char plan[33];
+	unsigned weight, in_flight; /* 0 = no limit */
+};
+int plan_shares_init(struct plugin *); /* the option `plans` */
+void ready_init(struct engine *);
+/* -INS_ENOMEM: the job is still the caller's. */
+int ready_push(struct engine *, struct job *);
+struct job *ready_next(struct engine *); /* still in its place */
+void ready_take(struct engine *, struct job *, int run);
+void ready_done(struct job *);
+struct job *ready_drop(struct engine *);
 
 /* engine_step.c */
 /* The steps of a run that is over, or elsewhere, are told to stop. */

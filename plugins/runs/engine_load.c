@@ -453,7 +453,7 @@ engine_load_start(ins_ctx *ctx, struct engine *e)
 	struct load *l;
 	unsigned i, n = 0;
 
-	for (i = e->index; i < RUNS_SHARDS; i += e->count) {
+	for (i = 0; i < RUNS_SHARDS; i++) {
 		if (e->fence[i] != 0 && e->fence[i] != e->loaded[i]) {
 			array_int(&shards, i);
 			n++;

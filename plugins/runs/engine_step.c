@@ -17,6 +17,7 @@ static int job_task(ins_ctx *, void *arg);
 static void
 job_free(struct job *job)
 {
+	ready_done(job);
 	run_unref(job->run);
 	json_decref(job->input);
 	free(job);
@@ -67,41 +68,17 @@ job_spawn(ins_ctx *ctx, struct job *job)
 	return ins_engine_spawn(ctx, run->engine->plugin->host, &who, "runs.step", job_task, job);
 }
 
-static void
-make_ready(struct engine *e, struct job *job)
-{
-	job->next = NULL;
-	*e->ready_tail = job;
-	e->ready_tail = &job->next;
-	e->n_ready++;
-	ins_add(e->plugin->metric.ready, NULL, 1);
-}
-
-static struct job *
-take_ready(struct engine *e)
-{
-	struct job *job = e->ready;
-
-	e->ready = job->next;
-	if (e->ready == NULL)
-		e->ready_tail = &e->ready;
-	e->n_ready--;
-	ins_add(e->plugin->metric.ready, NULL, -1);
-	return job;
-}
-
 void
 engine_pump(ins_ctx *ctx, struct engine *e)
 {
 	struct job *job;
 
-	while (e->ready != NULL && engine_leased(e) &&
-	    e->n_running < (unsigned)e->plugin->conf.steps_running) {
-		job = e->ready;
+	while (engine_leased(e) && e->n_running < (unsigned)e->plugin->conf.steps_running &&
+	    (job = ready_next(e)) != NULL) {
 		if (!moot(job) && job_spawn(ctx, job) != 0)
 			return; /* the loop is full; a task that ends, or the lease's round, comes
 				   back */
-		take_ready(e);
+		ready_take(e, job, !moot(job));
 		if (moot(job))
 			job_free(job);
 		else
@@ -148,12 +125,15 @@ run_dispatch(ins_ctx *ctx, struct run *run)
 		    !may_go(run, s))
 			continue;
 		job = job_new(run, s, s->attempt == 0 ? 1 : s->attempt);
+		if (job != NULL && ready_push(run->engine, job) != 0) {
+			job_free(job);
+			job = NULL;
+		}
 		if (job == NULL)
 			continue; /* stays new: the next event of the run, or a restart, finds it */
 		s->state = STEP_DISPATCHED;
 		if (s->class == STEP_LOCAL)
 			run->holds++;
-		make_ready(run->engine, job);
 	}
 	engine_pump(ctx, run->engine);
 }
@@ -194,13 +174,16 @@ retry(ins_ctx *ctx, struct job *job, const char *why)
 		return;
 	}
 	again = job_new(run, s, attempt);
+	if (again != NULL && ready_push(run->engine, again) != 0) {
+		job_free(again);
+		again = NULL;
+	}
 	if (again == NULL) {
 		s->state = STEP_NEW; /* the next event of the run finds it */
 		return;
 	}
 	if (s->class == STEP_LOCAL)
 		run->holds++;
-	make_ready(run->engine, again);
 }
 
 static void
@@ -356,6 +339,8 @@ job_task(ins_ctx *ctx, void *arg)
 void
 engine_drop_ready(struct engine *e)
 {
-	while (e->ready != NULL)
-		job_free(take_ready(e));
+	struct job *job;
+
+	while ((job = ready_drop(e)) != NULL)
+		job_free(job);
 }

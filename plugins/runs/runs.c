@@ -12,6 +12,9 @@ static const char schema_text[] =
 static const char threads_text[] =
 #include "plugins/runs/runs_threads.inc"
     ;
+static const char hosts_text[] =
+#include "plugins/runs/runs_hosts.inc"
+    ;
 
 static int
 check_options(ins_host *host, const struct conf *conf)
@@ -61,7 +64,7 @@ init(ins_host *host, const void *conf, void **ret_self)
 	p->host = host;
 	p->conf = *(const struct conf *)conf;
 	if ((r = check_options(host, &p->conf)) != 0 ||
-	    (r = check_limits(host, p->conf.limits)) != 0)
+	    (r = check_limits(host, p->conf.limits)) != 0 || (r = plan_shares_init(p)) != 0)
 		return r;
 	/* Two generations of this plugin in one process are two owners. */
 	ins_uuid7(nonce);
@@ -115,12 +118,11 @@ start(void *self, ins_loop *loop, void **ret_local)
 	e->count = ins_loop_count(p->host);
 	e->batch_max = RUNS_BATCH_RUNS;
 	e->queue_tail = &e->queue;
-	e->ready_tail = &e->ready;
-	e->leased = ins_cond_new(loop);
+	ready_init(e);
 	e->due = ins_cond_new(loop);
 	e->arrived = ins_cond_new(loop);
 	*ret_local = e;
-	if ((r = engine_lease_start(e)) != 0 || (r = engine_timer_start(e)) != 0)
+	if ((r = engine_lease_open(e)) != 0 || (r = engine_timer_start(e)) != 0)
 		return r;
 	if ((r = engine_relays_open(e)) != 0)
 		return r;
@@ -146,9 +148,9 @@ drain(void *self, ins_loop *loop, void *local)
 			run_tell_gone(run);
 			run_unref(run);
 		}
-	ins_cond_broadcast(e->leased);
 	ins_cond_broadcast(e->due);
 	ins_cond_broadcast(e->arrived);
+	engine_lease_drain(e);
 }
 
 static void
@@ -161,14 +163,17 @@ stop(void *self, ins_loop *loop, void *local)
 	engine_clear(e);
 	ins_relay_close(e->wakes);
 	ins_relay_close(e->wanted);
-	ins_cond_free(e->leased);
 	ins_cond_free(e->due);
 	ins_cond_free(e->arrived);
+	engine_lease_close(e);
+	fair_fini(&e->fair);
 	free(e);
 }
 
 static const ins_option options[] = {
 	INS_OPT_MS(struct conf, lease, "3s", "how long a shard is held without a renewal"),
+	INS_OPT_BOOL(struct conf, execute, "true",
+	    "executes runs; false: accepts and watches them, and leaves the work to other hosts"),
 	INS_OPT_INT(struct conf, live, "2048", "most runs under way on one loop"),
 	INS_OPT_INT(struct conf, steps_running, "256", "most steps that run at once on one loop"),
 	INS_OPT_INT(struct conf, steps, "1000", "most steps of a run"),
@@ -177,6 +182,9 @@ static const ins_option options[] = {
 	INS_OPT_INT(struct conf, tokens, "200000", "most tokens that a run's models may use"),
 	INS_OPT_INT(struct conf, cost_nanos, "1000000000",
 	    "most money that a run may cost, in billionths of a dollar"),
+	INS_OPT_JSON(struct conf, plans,
+	    "shares of the tenants of single plans: {PLAN: {weight, in_flight}}; in_flight: most "
+	    "steps of one tenant at once on one loop, 0 = no limit"),
 	INS_OPT_JSON(struct conf, limits,
 	    "limits of single workflows: {NAME: {steps, visits, time_ms, tokens, cost_nanos}}"),
 	INS_OPT_END(struct conf),
@@ -188,7 +196,7 @@ static const ins_need needs[] = {
 };
 
 static const char *const schema[] = { "0001_runs", schema_text, "0002_threads", threads_text,
-	NULL };
+	"0003_hosts", hosts_text, NULL };
 
 INS_PLUGIN(.name = "runs", .version = "1.0.0",
     .summary = "durable runs of workflows, their log in PostgreSQL",

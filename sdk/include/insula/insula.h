@@ -199,8 +199,9 @@ typedef struct {
 	/* Each loop, before the generation serves; may fail. *ret_local is what ins_local() gives
 	 * on that loop. */
 	int (*start)(void *self, ins_loop *, void **ret_local);
-	/* Each loop: no new work will come; background tasks are cancelled after this returns.
-	 * Cannot fail. NULL = none. */
+	/* Each loop: no new work will come; background tasks are cancelled after this returns,
+	 * except those that it spawns: the unload waits for them, so they give themselves a short
+	 * deadline. Cannot fail. NULL = none. */
 	void (*drain)(void *self, ins_loop *, void *local);
 	/* Each loop, once no task of this instance is left: free per-loop state. Cannot fail. NULL
 	 * = none. */
