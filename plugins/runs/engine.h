@@ -68,6 +68,7 @@ enum with {
 	WITH_SNAPSHOT,
 	WITH_SNAPSHOT_OLD,
 	WITH_TAKEN,
+	WITH_AWAKE,
 	WITH_SLEEP,
 	WITH_SEEN,
 	WITH_NEXT,
@@ -150,6 +151,7 @@ struct run {
 	unsigned queued : 1;
 	unsigned abandoned : 1; /* its starter was told that it could not be begun */
 	unsigned promoting : 1; /* pending, and about to begin */
+	unsigned slept : 1;     /* run_ready may hold a time for it */
 	unsigned relayed : 1;   /* somebody watches it from another loop or host */
 	unsigned deleting : 1;  /* its rows go with its end */
 	unsigned poisoned : 1;  /* loaded only to be ended: an event could not be recorded */

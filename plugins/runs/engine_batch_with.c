@@ -26,6 +26,8 @@ static const char sql_taken[] =
     "UPDATE run_inbox AS m SET taken_seq = i.seq"
     " FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS i (run_id, msg_id, seq)"
     " WHERE m.run_id = i.run_id AND m.msg_id = i.msg_id";
+static const char sql_awake[] = "DELETE FROM run_ready WHERE run_id = ANY ($1::uuid[])"
+				" AND at > clock_timestamp()";
 static const char sql_sleep[] =
     "INSERT INTO run_ready (shard, at, run_id, tenant_id)"
     " SELECT * FROM unnest($1::smallint[], $2::timestamptz[], $3::uuid[], $4::uuid[])";
@@ -47,6 +49,7 @@ engine_with_init(struct plugin *p)
 	p->sql.with[WITH_SNAPSHOT] = ins_stmt_new(p->host, sql_snapshot);
 	p->sql.with[WITH_SNAPSHOT_OLD] = ins_stmt_new(p->host, sql_snapshot_old);
 	p->sql.with[WITH_TAKEN] = ins_stmt_new(p->host, sql_taken);
+	p->sql.with[WITH_AWAKE] = ins_stmt_new(p->host, sql_awake);
 	p->sql.with[WITH_SLEEP] = ins_stmt_new(p->host, sql_sleep);
 	p->sql.with[WITH_SEEN] = ins_stmt_new(p->host, sql_seen);
 	p->sql.with[WITH_NEXT] = ins_stmt_new(p->host, sql_next);
@@ -187,7 +190,10 @@ batch_with(ins_ctx *ctx, struct columns *all, struct run *run)
 		array_text_z(&row(&all[WITH_DELETE], 1)[0], run->run_id);
 		return 0;
 	}
+	if (run->slept)
+		array_text_z(&row(&all[WITH_AWAKE], 1)[0], run->run_id);
 	if (run_sleeps(run, &until) && until != 0) {
+		run->slept = 1;
 		a = row(&all[WITH_SLEEP], 4);
 		array_int(&a[0], run->shard);
 		array_time(&a[1], until);

@@ -301,6 +301,7 @@ see_to(ins_ctx *ctx, struct load *l, struct run *run)
 {
 	unsigned i;
 
+	run->slept = l->n_ready > 0;
 	for (i = 0; i < l->n_ready; i++)
 		if (strcmp(l->ready[i].run_id, run->run_id) == 0 &&
 		    run_take_messages(ctx, run, l->ready[i].id) < 0)
