@@ -7,6 +7,7 @@ include plugins/model_openai/local.mk
 include plugins/model_extractive/local.mk
 include plugins/knowledge/local.mk
 include plugins/index_local/local.mk
+include plugins/metering/local.mk
 include plugins/runs/local.mk
 include plugins/workflow_faq/local.mk
 include plugins/langgraph/local.mk

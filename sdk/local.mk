@@ -4,6 +4,7 @@ insulainclude_HEADERS = \
 	sdk/include/insula/child.h \
 	sdk/include/insula/engine.h \
 	sdk/include/insula/insula.h \
+	sdk/include/insula/meter.h \
 	sdk/include/insula/model.h \
 	sdk/include/insula/policy.h \
 	sdk/include/insula/retriever.h \

@@ -8,6 +8,7 @@ include tests/unit/auth.mk
 include tests/unit/openai.mk
 include tests/unit/langgraph.mk
 include tests/unit/knowledge.mk
+include tests/unit/metering.mk
 include tests/unit/runs.mk
 include tests/unit/models.mk
 include tests/integration/local.mk

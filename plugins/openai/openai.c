@@ -44,12 +44,15 @@ init(ins_host *host, const void *conf, void **ret_self)
 	int r;
 
 	openai->host = host;
+	openai->conf = *(const struct conf *)conf;
 	openai->requests = ins_counter(host, "chat_completions_total",
 	    "Chat completions that were begun, by how they ended", "result");
 	openai->fallbacks = ins_counter(host, "chat_fallbacks_total",
 	    "Models that failed before their first piece and were followed by another", "tier");
 	openai->first_token = ins_histogram(host, "chat_first_token_seconds",
 	    "Time from the parsed request to the first byte of its answer");
+	openai->unmetered = ins_counter(host, "chat_unmetered_total",
+	    "Completions whose usage could not be stored; the log has it", NULL);
 	*ret_self = openai;
 	r = ins_route(host, "POST", "/v1/chat/completions", "chat:write", chat);
 	if (r == 0)
@@ -63,8 +66,15 @@ static const ins_need needs[] = {
 	[NEED_MODEL] = { INS_MODEL_IFACE, INS_MANY | INS_OPTIONAL },
 	[NEED_POLICY] = { INS_POLICY_IFACE, INS_OPTIONAL },
 	[NEED_RUNS] = { INS_RUNS_IFACE, INS_OPTIONAL },
+	[NEED_METER] = { INS_METER_IFACE, INS_OPTIONAL },
 	{ NULL, 0 },
 };
 
+static const ins_option options[] = {
+	INS_OPT_BOOL(struct conf, meter_first, "false",
+	    "store what a completion used before its answer ends"),
+	INS_OPT_END(struct conf),
+};
+
 INS_PLUGIN(.name = "openai", .version = "1.0.0", .summary = "OpenAI's HTTP API",
-    .caps = INS_CAP_HTTP, .needs = needs, .init = init);
+    .caps = INS_CAP_HTTP, .options = options, .needs = needs, .init = init);

@@ -2,6 +2,7 @@
 #ifndef OPENAI_H
 #define OPENAI_H
 
+#include <insula/meter.h>
 #include <insula/model.h>
 #include <insula/policy.h>
 #include <insula/runs.h>
@@ -10,15 +11,21 @@
 #include "openai_request.h"
 
 /* The order of the descriptor's needs. */
-enum { NEED_MODEL, NEED_POLICY, NEED_RUNS };
+enum { NEED_MODEL, NEED_POLICY, NEED_RUNS, NEED_METER };
 
 #define OPENAI_CANDIDATES_MAX 16u /* models that are tried for one request */
 
+struct conf {
+	int32_t meter_first;
+};
+
 struct openai {
 	ins_host *host;
+	struct conf conf;
 	ins_metric *requests;    /* by what became of them */
 	ins_metric *fallbacks;   /* by the tier that failed */
 	ins_metric *first_token; /* seconds */
+	ins_metric *unmetered;   /* completions whose usage could not be stored */
 };
 
 /* One model that can serve the request. */
@@ -51,6 +58,7 @@ struct answer {
 	int64_t start_us;   /* monotonic */
 	const char *tier;   /* of the model; NULL for a workflow, which picks its own */
 	unsigned fallbacks; /* models that failed before */
+	size_t streamed;    /* bytes of the model's pieces that went out */
 	int begun; /* the status has been sent: no fallback, no other status from here on */
 };
 
@@ -70,6 +78,13 @@ int answer_whole(struct answer *, const json_t *result, const json_t *extra);
  * an error frame and no [DONE]. Returns what the handler should. */
 INS_AWAITS
 int answer_failed(struct answer *, int r);
+
+/* Meters the answer of a model that is done with result, before the answer's end; and one that
+ * failed with r, after it may have used something. */
+INS_AWAITS
+void answer_meter(struct answer *, const json_t *result);
+INS_AWAITS
+void answer_meter_failed(struct answer *, int r);
 
 /* The two ways to an answer. */
 INS_AWAITS

@@ -101,6 +101,10 @@ answer_delta(struct answer *a, const json_t *delta)
 		if (r != 0)
 			return r;
 	}
+	a->streamed += json_string_length(json_object_get(delta, "content"));
+	if (json_object_get(delta, "tool_calls") != NULL)
+		a->streamed += json_dumpb(
+		    json_object_get(delta, "tool_calls"), NULL, 0, JSON_COMPACT);
 	reply_chunk(&a->frames, &a->reply, delta);
 	return flush(a);
 }

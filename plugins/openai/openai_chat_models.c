@@ -73,11 +73,15 @@ openai_chat_models(ins_ctx *ctx, struct openai *openai, const struct chat_reques
 		if (r == 0) {
 			if (ins_json_end(ctx, result) == NULL)
 				return answer_failed(a, -INS_ENOMEM);
+			answer_meter(a, result);
 			r = finish(a, result);
 			return r == 0 ? 0 : answer_failed(a, r);
 		}
-		if (a->begun || i + 1 == target->n || !reply_is_retryable(r) || ins_cancelled(ctx))
+		if (a->begun || i + 1 == target->n || !reply_is_retryable(r) ||
+		    ins_cancelled(ctx)) {
+			answer_meter_failed(a, r);
 			return answer_failed(a, r);
+		}
 		ins_add(openai->fallbacks, target->candidate[i].tier, 1);
 		ins_log(ctx, INS_LOG_WARN, "chat.fallback",
 		    json_pack("{s:s, s:s, s:i, s:s}", "model", target->candidate[i].id, "provider",

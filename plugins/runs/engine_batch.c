@@ -248,12 +248,20 @@ static int
 add_metered(ins_ctx *ctx, struct batch *b, const struct run *run, const struct run_event *ev)
 {
 	ins_principal who = run_principal(run);
-	json_t *payload = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:O*}", "source",
-	    "urn:insula:runs", "id", run->run_id, "kind", "run", "time_us", (json_int_t)ev->ts_us,
-	    "duration_ms", (json_int_t)((ev->ts_us - run->fold.started_us) / 1000), "status",
-	    json_object_get(ev->data, "status"), "usage", json_object_get(ev->data, "usage"));
+	json_t *used = json_incref(json_object_get(ev->data, "usage"));
+	json_t *payload;
 	int r;
 
+	/* An end that was recorded without asking the fold. */
+	if (used == NULL)
+		used = json_pack("{s:I, s:I, s:I}", "prompt_tokens",
+		    (json_int_t)run->fold.prompt_tokens, "completion_tokens",
+		    (json_int_t)run->fold.completion_tokens, "cost_nanos",
+		    (json_int_t)run->fold.cost_nanos);
+	payload = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:o}", "source", "urn:insula:runs",
+	    "id", run->run_id, "kind", "run", "time_us", (json_int_t)ev->ts_us, "duration_ms",
+	    (json_int_t)((ev->ts_us - run->fold.started_us) / 1000), "status",
+	    json_object_get(ev->data, "status"), "usage", used);
 	if (payload == NULL)
 		return -INS_ENOMEM;
 	r = ins_engine_event(ctx, &who, "usage.metered", run->run_id, run->workflow, NULL, payload,

@@ -35,6 +35,7 @@ tests_fuzz_fuzz_chat_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_chat_LDADD = $(JANSSON_LIBS)
 endif
 include tests/fuzz/knowledge.mk
+include tests/fuzz/metering.mk
 include tests/fuzz/plugin.mk
 include tests/fuzz/langgraph.mk
 include tests/fuzz/base.mk

@@ -24,10 +24,10 @@
 
 static const char plugins[] =
     "  auth: {}\n  hello: {}\n  policy_static: {}\n  openai: {}\n  knowledge: {}\n"
-    "  index_local: {}\n  model_extractive: {}\n  runs: {}\n  workflow_faq: {}\n";
+    "  index_local: {}\n  model_extractive: {}\n  runs: {}\n  workflow_faq: {}\n  metering: {}\n";
 
 /* What the first tenant has. */
-static char document_id[40], job_id[40], upload_id[40], run_id[40], chunk_id[40];
+static char document_id[40], job_id[40], upload_id[40], run_id[40], chunk_id[40], usage_id[40];
 
 static struct client *first, *second;
 static PGconn *pg; /* the cluster's superuser */
@@ -99,11 +99,22 @@ add_run(struct client *c, const char *question)
 }
 
 static void
+add_usage(struct client *c)
+{
+	keep(usage_id,
+	    client_post(c, "/v1/usage/events",
+		"{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"/t\",\"id\":\"1\"}"),
+	    "id");
+}
+
+static void
 furnish(void)
 {
 	char path[128];
 
 	/* the second one has things of the same kind, so that its own rows are there to be seen */
+	add_usage(second);
+	add_usage(first);
 	add_document(second, "The lighthouse of the second tenant stands in the north.");
 	add_run(second, "Where does the lighthouse stand?");
 	add_document(first, "The " SECRET " is kept in the red box under the stairs.");
@@ -238,7 +249,7 @@ START_TEST(the_probe_has_something_to_find)
 {
 	static const char *const filled[] = { "agent_runs", "api_keys", "chunks", "document_parts",
 		"documents", "ingest_jobs", "knowledge_state", "outbox", "run_events", "tenants",
-		"uploads", "users" };
+		"uploads", "usage_events", "usage_keys", "usage_rollups", "users" };
 	size_t i;
 	int tenant;
 

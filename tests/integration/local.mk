@@ -2,6 +2,7 @@
 include tests/integration/data.mk
 include tests/integration/host.mk
 include tests/integration/models.mk
+include tests/integration/metering.mk
 include tests/integration/runs.mk
 include tests/integration/langgraph.mk
 include tests/integration/gateway.mk
