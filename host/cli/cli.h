@@ -20,6 +20,9 @@ int cli_dlq(int argc, char **argv);
 int cli_run(int argc, char **argv); /* client.h */
 int cli_ingest(int argc, char **argv);
 
+/* What every cli_load() lays over the configuration from now on: a file of that name in the
+ * directory of profiles, or any file when there is a slash in it. NULL: nothing. */
+void cli_profile(const char *name);
 /* Reads a configuration file; server_opts.load. arg: its path. */
 int cli_load(void *arg, struct conf_doc *ret, char err[CONF_ERR_MAX]);
 /* "insula: sentence" on standard error; returns status. */

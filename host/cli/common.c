@@ -25,10 +25,35 @@ cli_usage(const char *text, int wrong)
 	return wrong ? 2 : 0;
 }
 
+static const char *profile;
+
+void
+cli_profile(const char *name)
+{
+	profile = name;
+}
+
 int
 cli_load(void *arg, struct conf_doc *ret, char err[CONF_ERR_MAX])
 {
-	return conf_doc_load(ret, arg, err);
+	struct conf_doc over;
+	char *file;
+	int r;
+
+	if (conf_doc_load(ret, arg, err) != 0)
+		return -1;
+	if (profile == NULL)
+		return 0;
+	file = strchr(profile, '/') != NULL ? base_strdup(profile)
+					    : base_printf(PROFILESDIR "/%s.yaml", profile);
+	r = conf_doc_load(&over, file, err);
+	free(file);
+	if (r != 0) {
+		conf_doc_fini(ret);
+		return -1;
+	}
+	conf_doc_merge(ret, &over);
+	return 0;
 }
 
 char *

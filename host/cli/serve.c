@@ -12,12 +12,14 @@
 #include "watch.h"
 
 static const char serve_usage[] =
-    "usage: insula serve [--config FILE] [--no-watch]\n"
+    "usage: insula serve [--config FILE] [--profile NAME] [--no-watch]\n"
     "\n"
     "Runs the host in the foreground until SIGTERM or SIGINT, which let work in flight end first.\n"
     "SIGHUP reads the configuration again and reloads every plugin whose file changed.\n"
     "\n"
     "  --config FILE  the configuration (default: " CLI_CONFIG_DEFAULT ")\n"
+    "  --profile NAME lays etc/profiles/NAME.yaml over it: all, gateway, orchestrator; or a file\n"
+    "                 with a slash in its name\n"
     "  --no-watch     without the parent process that starts a crashed host again\n";
 
 static int
@@ -63,14 +65,15 @@ int
 cli_serve(int argc, char **argv)
 {
 	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-		{ "no-watch", no_argument, NULL, 'n' }, { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 } };
+		{ "profile", required_argument, NULL, 'p' }, { "no-watch", no_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	const char *config = CLI_CONFIG_DEFAULT;
 	int c, watch = 1;
 
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
 		switch (c) {
 		case 'c': config = optarg; break;
+		case 'p': cli_profile(optarg); break;
 		case 'n': watch = 0; break;
 		default: return cli_usage(serve_usage, c != 'h');
 		}
@@ -79,7 +82,7 @@ cli_serve(int argc, char **argv)
 	return serve(config, watch);
 }
 
-static const char check_usage[] = "usage: insula check [FILE]\n"
+static const char check_usage[] = "usage: insula check [--profile NAME] [FILE]\n"
 				  "\n"
 				  "Reads a configuration (default: " CLI_CONFIG_DEFAULT
 				  ") and loads its plugins as far as their\n"
@@ -89,17 +92,20 @@ static const char check_usage[] = "usage: insula check [FILE]\n"
 int
 cli_check(int argc, char **argv)
 {
-	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 } };
+	static const struct option options[] = { { "profile", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	static const struct gen_hooks hooks = { server_routes, NULL };
 	char err[CONF_ERR_MAX], dir[SERVER_SCRATCH_MAX];
 	struct conf_doc doc;
 	struct conf *conf;
 	const char *file;
-	int ret;
+	int ret, c;
 
-	if (getopt_long(argc, argv, "h", options, NULL) != -1)
-		return cli_usage(check_usage, argc != 2 || strstr(argv[1], "-h") == NULL);
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		if (c == 'p')
+			cli_profile(optarg);
+		else
+			return cli_usage(check_usage, c != 'h');
 	if (argc - optind > 1)
 		return cli_usage(check_usage, 1);
 	file = optind < argc ? argv[optind] : CLI_CONFIG_DEFAULT;

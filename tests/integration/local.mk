@@ -4,6 +4,7 @@ include tests/integration/host.mk
 include tests/integration/models.mk
 include tests/integration/metering.mk
 include tests/integration/runs.mk
+include tests/integration/cluster.mk
 include tests/integration/langgraph.mk
 include tests/integration/gateway.mk
 include tests/integration/knowledge.mk

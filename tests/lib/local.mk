@@ -17,3 +17,9 @@ tests_lib_libhouse_a_SOURCES = \
 	tests/lib/upstream_proc.h
 HOUSE_LIBS = tests/lib/libhouse.a tests/lib/libservers.a $(UNIT_LIBS)
 endif
+# Several hosts behind HAProxy.
+if HAVE_CHECK
+check_LIBRARIES += tests/lib/libcluster.a
+tests_lib_libcluster_a_SOURCES = tests/lib/cluster.c tests/lib/cluster.h
+CLUSTER_LIBS = tests/lib/libcluster.a $(HOUSE_LIBS)
+endif

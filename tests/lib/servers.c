@@ -4,6 +4,7 @@
 #include <ftw.h>
 #include <libpq-fe.h>
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -173,6 +174,15 @@ servers_sql_super(const char *fmt, ...)
 	value = run("postgres", NULL, sql);
 	free(sql);
 	return value;
+}
+
+void
+servers_until_up(void)
+{
+	struct timespec t = { 0, 10 * 1000 * 1000 };
+
+	while (PQping(servers_pg_url()) != PQPING_OK)
+		nanosleep(&t, NULL);
 }
 
 void

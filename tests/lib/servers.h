@@ -26,6 +26,8 @@ pid_t servers_pid(const char *dir, const char *name);
 const char *servers_sql(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same as the cluster's superuser. */
 const char *servers_sql_super(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Waits until PostgreSQL answers. */
+void servers_until_up(void);
 /* Empties the database of the URL, then applies the host's migrations. */
 void servers_fresh_database(void);
 /* mkdtemp in a place that every user can enter; static. */
