@@ -242,11 +242,16 @@ void
 house_stop(void)
 {
 	int i, status = 0;
+	char *log;
 
 	if (house.pid > 0) {
 		kill(house.pid, SIGTERM);
-		if (waitpid(house.pid, &status, 0) != house.pid || status != 0)
-			fprintf(stderr, "house: the host ended with %d\n", status);
+		if (waitpid(house.pid, &status, 0) == house.pid && status != 0) {
+			/* the log goes with the directory: what a sanitizer found is in there */
+			log = house_log();
+			fprintf(stderr, "house: the host ended with %d\n%s", status, log);
+			free(log);
+		}
 	}
 	house.pid = 0;
 	upstream_stop(house.upstream);

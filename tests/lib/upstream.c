@@ -16,6 +16,7 @@
  */
 #include <assert.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,6 +408,7 @@ main(int argc, char **argv)
 	struct sockaddr_in addr;
 	int n = sizeof addr, r;
 
+	signal(SIGPIPE, SIG_IGN); /* a host that gives up on an answer closes while it is written */
 	loop = uv_default_loop();
 	by_model = json_object();
 	last = json_object();
