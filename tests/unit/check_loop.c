@@ -159,10 +159,14 @@ START_TEST(a_stop_cancels_the_tasks_that_are_left)
 }
 END_TEST
 
+static uv_loop_t *volatile left;
+
 static void
 opens_a_timer(struct ins_loop *loop, void *arg)
 {
 	uv_timer_init(&loop->uv, arg);
+	left = base_alloc(sizeof *left);
+	*left = loop->uv; /* it cannot be closed any more: what it holds stays known here */
 }
 
 START_TEST(a_handle_that_was_left_open_is_named)
@@ -244,8 +248,7 @@ main(void)
 	tcase_add_test(tc, loops_post_to_the_control_loop);
 	tcase_add_test(tc, many_threads_lose_no_mail);
 	tcase_add_test(tc, a_stop_cancels_the_tasks_that_are_left);
-	if (!BASE_ASAN) /* it leaks what the handle holds, on purpose */
-		tcase_add_test(tc, a_handle_that_was_left_open_is_named);
+	tcase_add_test(tc, a_handle_that_was_left_open_is_named);
 	tcase_add_test(tc, slots_are_numbered);
 	tcase_add_test(tc, tasks_of_all_loops_run_at_the_same_time);
 	suite_add_tcase(s, tc);
