@@ -391,7 +391,8 @@ START_TEST(silence_ends_in_time)
 	ck_assert_uint_eq(b.n, 4);
 	run(&c);
 	ck_assert_int_eq(c.rc, -INS_ETIMEOUT);
-	await(&closed_early, 3);
+	/* Closed, all of them; on a slow machine maybe before the request was sent. */
+	await(&connections, 0);
 }
 END_TEST
 
