@@ -9,6 +9,7 @@ include tests/unit/openai.mk
 include tests/unit/langgraph.mk
 include tests/unit/knowledge.mk
 include tests/unit/metering.mk
+include tests/unit/hist.mk
 include tests/unit/runs.mk
 include tests/unit/models.mk
 include tests/integration/local.mk

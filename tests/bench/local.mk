@@ -41,4 +41,19 @@ bench-host: all-am $(bench_programs)
 	-@tests/bench/bench_switch
 	-@$(srcdir)/tests/bench/run $(top_builddir)
 bench: bench-host
-.PHONY: bench bench-host bench-bm25 bench-runs
+# load tools, and the figures of runs and usage events
+load_programs = tests/bench/load tests/bench/mock tests/bench/bench_fold
+tests_bench_bench_fold_SOURCES = tests/bench/bench_fold.c tests/unit/runs_api.h $(runs_fold)
+tests_bench_bench_fold_CFLAGS = $(AM_CFLAGS)
+tests_bench_bench_fold_LDADD = $(JANSSON_LIBS)
+EXTRA_PROGRAMS += $(load_programs)
+tests_bench_load_SOURCES = tests/bench/load.c tests/bench/hist.c tests/bench/hist.h
+tests_bench_mock_SOURCES = tests/bench/mock.c
+tests_bench_mock_LDADD = $(UV_LIBS)
+EXTRA_DIST += tests/bench/run_durable tests/bench/durable_run.sql tests/bench/usage_events.sql tests/bench/restate/service.mjs
+CLEANFILES += $(load_programs)
+bench-durable: all-am $(load_programs) tests/bench/bench_start tests/plugins/stepper.la
+	-@tests/bench/bench_fold
+	-@$(srcdir)/tests/bench/run_durable $(top_builddir)
+bench: bench-durable
+.PHONY: bench bench-host bench-bm25 bench-runs bench-durable
