@@ -21,6 +21,7 @@
  *	engine_step.c     dispatch, attempts, results
  *	engine_relay.c    what loops and hosts tell each other, and may lose
  *	engine_watch.c    watchers: queues with back-pressure; following a run that is elsewhere
+ *	failpoint.c       where tests may end the host
  *	runs.c, runs_http.c   the plugin, its service and its routes
  */
 #ifndef RUNS_ENGINE_H
@@ -30,6 +31,8 @@
 #include <insula/insula.h>
 #include <insula/runs.h>
 #include <insula/workflow.h>
+
+#include <stdatomic.h>
 
 #include "plugins/runs/engine_fair.h"
 #include "plugins/runs/engine_share.h"
@@ -53,6 +56,7 @@
 #define RUNS_SHARD_TURN 64u   /* runs before the next shard: a batch touches few shards */
 
 struct conf {
+	const char *failpoint;
 	int64_t lease, live, steps_running;
 	int64_t steps, visits, time, tokens, cost_nanos;
 	json_t *limits;
@@ -98,6 +102,8 @@ struct metrics {
 struct plugin {
 	ins_host *host;
 	struct conf conf;
+	int fail_at; /* which of enum failpoint, while fail_after is above 0 */
+	_Atomic int fail_after;
 	struct stmts sql;
 	struct metrics metric;
 	ins_runs vtable;
@@ -378,6 +384,25 @@ int runs_state(ins_ctx *, void *self, const char *run_id, int64_t seq, json_t **
 int runs_history(
     ins_ctx *, void *self, const char *run_id, int64_t seq, uint32_t limit, json_t **ret_states);
 int runs_describe(ins_ctx *, void *self, const char *workflow, json_t **ret);
+
+/* failpoint.c */
+enum failpoint {
+	FAIL_BEFORE_COMMIT,
+	FAIL_MID_BATCH,
+	FAIL_AFTER_COMMIT,
+	FAIL_AFTER_DISPATCH,
+	FAIL_AFTER_STEP,
+	FAIL_TAKEOVER,
+	FAILPOINTS
+};
+int failpoint_init(struct plugin *);
+void failpoint_hit(struct plugin *, ins_loop *, enum failpoint);
+static inline void
+failpoint(struct engine *e, enum failpoint at)
+{
+	if (*e->plugin->conf.failpoint != '\0')
+		failpoint_hit(e->plugin, e->loop, at);
+}
 
 /* runs_http.c */
 int runs_http_init(struct plugin *);

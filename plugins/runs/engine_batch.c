@@ -366,6 +366,7 @@ batch_commit(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n)
 	if (b == NULL)
 		return -INS_EUNAVAILABLE;
 	r = build(ctx, b, e, runs, n);
+	failpoint(e, FAIL_MID_BATCH);
 	if (r == 0)
 		r = ins_engine_batch(ctx, b->tenants, b->n_tenants, b->calls, b->n_calls, NULL);
 	for (i = 0; i < WITHS; i++)

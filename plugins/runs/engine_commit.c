@@ -265,6 +265,7 @@ commit_task(ins_ctx *ctx, void *arg)
 	int r;
 
 	if (n > 0) {
+		failpoint(e, FAIL_BEFORE_COMMIT);
 		if (!engine_leased(e))
 			r = -INS_EUNAVAILABLE;
 		else if (lost(runs[0]))
@@ -273,6 +274,7 @@ commit_task(ins_ctx *ctx, void *arg)
 			r = batch_commit(ctx, e, runs, n);
 		ins_clear_error(ctx);
 		if (r == 0) {
+			failpoint(e, FAIL_AFTER_COMMIT);
 			ins_add(e->plugin->metric.commits, NULL, 1);
 			e->backoff_ms = 0;
 			e->batch_max = e->batch_max * 2 > RUNS_BATCH_RUNS ? RUNS_BATCH_RUNS

@@ -314,6 +314,7 @@ finish(ins_ctx *ctx, struct load *l, struct run *run, int64_t expect)
 	struct plugin *p = l->engine->plugin;
 	char text[300];
 
+	failpoint(l->engine, FAIL_TAKEOVER);
 	run->committed = expect;
 	if (run_find(l->engine, run->run_id) != NULL || l->engine->fence[run->shard] == 0) {
 		run->state = RUN_GONE;

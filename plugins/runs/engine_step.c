@@ -319,8 +319,10 @@ job_task(ins_ctx *ctx, void *arg)
 	if (r == 0)
 		r = wait_lease(ctx, job);
 	job->begun_us = ins_mono_us();
+	failpoint(e, FAIL_AFTER_DISPATCH);
 	if (r == 0 && !moot(job))
 		r = call_step(ctx, job, &out);
+	failpoint(e, FAIL_AFTER_STEP);
 	job_not_running(e, job);
 	if (job->class == STEP_LOCAL)
 		run->holds--;

@@ -8,7 +8,7 @@ plugins_runs_runs_la_SOURCES = plugins/runs/runs.c plugins/runs/runs_http.c plug
 	plugins/runs/engine_commit.c plugins/runs/engine_lease.c plugins/runs/engine_load.c \
 	plugins/runs/engine_share.c plugins/runs/engine_share.h plugins/runs/engine_ready_list.c \
 	plugins/runs/engine_fair.c plugins/runs/engine_fair.h \
-	plugins/runs/engine_ready.c plugins/runs/engine_relay.c plugins/runs/engine_start.c plugins/runs/engine_state.c \
+	plugins/runs/engine_ready.c plugins/runs/engine_relay.c plugins/runs/failpoint.c plugins/runs/engine_start.c plugins/runs/engine_state.c \
 	plugins/runs/engine_step.c plugins/runs/engine_timer.c plugins/runs/engine_watch.c $(runs_fold)
 plugins_runs_runs_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_runs_runs_la_LIBADD = $(JANSSON_LIBS)

@@ -64,7 +64,8 @@ init(ins_host *host, const void *conf, void **ret_self)
 	p->host = host;
 	p->conf = *(const struct conf *)conf;
 	if ((r = check_options(host, &p->conf)) != 0 ||
-	    (r = check_limits(host, p->conf.limits)) != 0 || (r = plan_shares_init(p)) != 0)
+	    (r = check_limits(host, p->conf.limits)) != 0 || (r = plan_shares_init(p)) != 0 ||
+	    (r = failpoint_init(p)) != 0)
 		return r;
 	/* Two generations of this plugin in one process are two owners. */
 	ins_uuid7(nonce);
@@ -187,6 +188,8 @@ static const ins_option options[] = {
 	    "steps of one tenant at once on one loop, 0 = no limit"),
 	INS_OPT_JSON(struct conf, limits,
 	    "limits of single workflows: {NAME: {steps, visits, time_ms, tokens, cost_nanos}}"),
+	INS_OPT_STR(struct conf, failpoint, "",
+	    "for tests of crashes: NAME:COUNT, where the host ends without a word"),
 	INS_OPT_END(struct conf),
 };
 

@@ -177,7 +177,7 @@ house_key_with(int tenant, const char *granted)
 }
 
 /* Waits for the line that says the port. */
-static void
+static int
 serve(void)
 {
 	static const char mark[] = "\"host.serving\"";
@@ -192,7 +192,11 @@ serve(void)
 	house.pid = spawn_insula(
 	    (const char *[]){ "serve", "--no-watch", "--config", house.config, NULL });
 	for (at = NULL; at == NULL;) {
-		must(waitpid(house.pid, &status, WNOHANG) == 0, "insula serve ended");
+		if (waitpid(house.pid, &status, WNOHANG) == house.pid) {
+			free(log);
+			house.pid = 0;
+			return -1;
+		}
 		must(base_mono_us() < late, "insula serve does not come up");
 		nanosleep(&pause, NULL); /* the log is a file: there is no event to wait for */
 		free(log);
@@ -203,6 +207,7 @@ serve(void)
 	must(port != NULL && sscanf(port, "\"port\":%d", &n) == 1, "no port in the log");
 	free(log);
 	snprintf(house.url, sizeof house.url, "http://127.0.0.1:%d", n);
+	return 0;
 }
 
 void
@@ -220,7 +225,7 @@ house_start(const char *plugins, const char *top, int servers)
 		migrate();
 		make_tenants();
 	}
-	serve();
+	must(serve() == 0, "insula serve ended");
 }
 
 void
@@ -235,7 +240,22 @@ void
 house_again(void)
 {
 	ASSERT(house.pid == 0);
-	serve();
+	must(serve() == 0, "insula serve ended");
+}
+
+int
+house_may_start(void)
+{
+	ASSERT(house.pid == 0);
+	return serve();
+}
+
+int
+house_ended(void)
+{
+	if (house.pid > 0 && waitpid(house.pid, NULL, WNOHANG) == house.pid)
+		house.pid = 0;
+	return house.pid == 0;
 }
 
 void

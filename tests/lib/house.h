@@ -28,6 +28,10 @@ void house_stop(void);
  * configuration and database, perhaps on another port. */
 void house_kill(int sig);
 void house_again(void);
+/* As house_again, for a host that may end before it serves: -1 when it did. */
+int house_may_start(void);
+/* 1 when the host's process has ended by itself. */
+int house_ended(void);
 
 const char *house_url(void); /* "http://127.0.0.1:PORT" */
 pid_t house_pid(void);
