@@ -49,6 +49,7 @@
 #define RUNS_INTERRUPTIONS_MAX 5    /* restarts that one step may see beyond its attempts */
 #define RUNS_AHEAD_MAX 16u /* events of a run that idempotent steps may be ahead of the log */
 #define RUNS_READY_IDS 16u
+#define RUNS_WANTED_IDS 256u
 #define RUNS_SNAPSHOT_EVENTS 64               /* a snapshot is taken after so many events */
 #define RUNS_SLEEP_US (60 * INT64_C(1000000)) /* a run that waits longer leaves the memory */
 #define RUNS_KEY_MAX 255u
@@ -203,6 +204,8 @@ struct engine {
 	int firing;
 	int polling, poll_again;
 	ins_relay *wakes, *wanted;
+	char wanted_ids[RUNS_WANTED_IDS][37]; /* watched from elsewhere before they came; a ring */
+	unsigned n_wanted;
 	ins_cond *arrived; /* broadcast when a run comes into the table */
 	/* leases */
 	int64_t fence[RUNS_SHARDS];      /* 0 = not ours */
@@ -354,6 +357,8 @@ int engine_pulse_start(struct engine *);
 /* engine_relay.c */
 #define RUNS_WAKE "ins.run.wake"
 #define RUNS_WANTED "ins.run.wanted"
+/* 1 when somebody elsewhere asked for this run before it was in memory. */
+int relay_is_wanted(const struct engine *, const char *run_id);
 /* Opens the relays by which other loops and hosts call this engine. */
 int engine_relays_open(struct engine *);
 /* Tells the owner of the shard that something is due there. */

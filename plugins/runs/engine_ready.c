@@ -345,6 +345,7 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 		return -INS_ENOMEM;
 	}
 	m->run->promoting = 1;
+	m->run->relayed = relay_is_wanted(e, m->run->run_id) != 0;
 	if (ins_spawn(e->plugin->host, e->loop, "runs.begin", promote_task, m) != 0) {
 		promotion_free(m);
 		return -INS_ELIMIT;

@@ -43,6 +43,19 @@ on_wanted(void *arg, const char *subject, ins_str data)
 	id[data.n] = '\0';
 	if ((run = run_find(e, id)) != NULL)
 		run->relayed = 1;
+	else
+		memcpy(e->wanted_ids[e->n_wanted++ % RUNS_WANTED_IDS], id, sizeof id);
+}
+
+int
+relay_is_wanted(const struct engine *e, const char *run_id)
+{
+	size_t i;
+
+	for (i = 0; i < RUNS_WANTED_IDS; i++)
+		if (memcmp(e->wanted_ids[i], run_id, 36) == 0)
+			return 1;
+	return 0;
 }
 
 int

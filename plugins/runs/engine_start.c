@@ -400,12 +400,15 @@ start_pending(
 
 	if (shard < 0 && (shard = engine_pick_shard(e)) < 0)
 		shard = shard_of(s->run_id);
+	/* Who will run it shall know, before it does, that its first pieces are waited for. */
+	if (ret_watch != NULL)
+		relay_want(e, s->run_id);
 	if ((r = pend_batch(ctx, p, s, shard)) != 0)
 		return r;
+	if (ret_watch != NULL)
+		r = runs_watch(ctx, p, s->run_id, -1, s->req->watch_flags, ret_watch);
 	engine_wake(ctx, e, shard);
-	return ret_watch == NULL
-	    ? 0
-	    : runs_watch(ctx, p, s->run_id, -1, s->req->watch_flags, ret_watch);
+	return r;
 }
 
 /* A shard to begin a run in: right after a start the lease may be a moment away. */

@@ -387,8 +387,10 @@ follow(ins_ctx *ctx, ins_watch *w)
 	struct engine *e = w->run->engine;
 	struct run *back = run_find(e, w->run->run_id);
 	ins_arg args[2] = { ins_text(w->run->run_id), ins_int(ctx, w->told) };
-	ins_call calls[2] = { { e->plugin->sql.follow, args, 2 },
-		{ e->plugin->sql.follow_run, args, 1 } };
+	/* The status before the events: each statement sees what was committed before it, and a run
+	 * that ends in between must not be over for a watcher who has not read its end. */
+	ins_call calls[2] = { { e->plugin->sql.follow_run, args, 1 },
+		{ e->plugin->sql.follow, args, 2 } };
 	ins_rows *rows[2];
 	size_t n;
 	int r;
@@ -406,11 +408,11 @@ follow(ins_ctx *ctx, ins_watch *w)
 	relay_want(e, w->run->run_id);
 	if ((r = ins_db_batch(ctx, calls, 2, rows)) != 0)
 		return r;
-	n = ins_rows_count(rows[0]);
-	r = follow_rows(ctx, w, rows[0]);
+	n = ins_rows_count(rows[1]);
+	r = follow_rows(ctx, w, rows[1]);
 	if (r == 0 && n == 0 && !w->over)
 		r = follow_end(
-		    ctx, w, ins_rows_count(rows[1]) == 0 ? NULL : ins_value(rows[1], 0, 0));
+		    ctx, w, ins_rows_count(rows[0]) == 0 ? NULL : ins_value(rows[0], 0, 0));
 	ins_rows_end(rows[0]); /* a long wait reads many times */
 	ins_rows_end(rows[1]);
 	if (r != 0 || w->over || w->head != NULL || n > 0) {
@@ -466,6 +468,7 @@ runs_watch(ins_ctx *ctx, void *self, const char *run_id, int64_t after, uint32_t
 	w->told = after < 0 ? 0 : after + 1;
 	w->following = 1;
 	w->poll_ms = POLL_MIN_MS;
+	w->relay = relay_follow(e, id, w);
 	*ret_watch = w;
 	return 0;
 }
