@@ -147,7 +147,7 @@ int lg_graph_init(struct lg *);
 INS_AWAITS
 int lg_thread_use(ins_ctx *, struct lg *, const char *thread_id, const struct lg_assistant *,
     const json_t *config, const json_t *metadata, int create, json_t **ret_config);
-/* The thread's row, as columns of lg_thread_json and then head_run, head_seq. -INS_ENOTFOUND. */
+/* The thread's row, as columns of lg_thread_json. -INS_ENOTFOUND. */
 INS_AWAITS
 int lg_thread_get(ins_ctx *, struct lg *, const char *id, ins_rows **ret_rows);
 json_t *lg_thread_json(const ins_rows *, size_t row);

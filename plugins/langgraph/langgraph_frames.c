@@ -8,6 +8,8 @@
  */
 #include "langgraph_stream.h"
 
+#include <stdlib.h>
+
 void
 frame_add(struct stream *st, const char *event, json_t *data)
 {
@@ -105,35 +107,64 @@ values(struct stream *st, const json_t *event, const json_t *state)
 
 	if (!is_made_by(state, event) && (state == NULL || st->begun))
 		return;
-	checkpoint(st, event, state);
 	all = lg_values_json(state);
 	frame_mode(st, LG_MODE_VALUES, "values", json_incref(all));
 	messages_of_values(st, all);
+	checkpoint(st, event, state);
 	json_decref(all);
 }
 
 /* ---------------------------------------------------------------- tasks */
 
-/* Tasks that are open for the first time. Timers and waits are none of LangGraph's. */
-static void
-new_tasks(struct stream *st, const json_t *event, const json_t *state)
+/* A task of the state; 1 = it is open for the first time. *ret_id is a new reference. Timers and
+ * waits are no tasks of LangGraph's. */
+static int
+opens(struct stream *st, const json_t *task, json_t **ret_id)
 {
-	json_t *one, *task, *id, *all = lg_values_json(state);
-	const char *kind;
+	const char *kind = lg_text(task, "kind"), *id = lg_text(task, "id");
+	long long step = id == NULL ? -1 : strtoll(id, NULL, 10);
+
+	*ret_id = lg_task_id(st->s->run_id, task);
+	if (step > st->last_step)
+		st->last_step = step;
+	if (json_object_get(st->open, json_string_value(*ret_id)) != NULL ||
+	    (kind != NULL && strcmp(kind, "step") != 0 && strcmp(kind, "interrupt") != 0))
+		return 0;
+	json_object_set(st->open, json_string_value(*ret_id), json_object_get(task, "name"));
+	return 1;
+}
+
+void
+stream_recall(struct stream *st, const json_t *state)
+{
+	json_t *one, *id;
 	size_t i;
 
 	json_array_foreach(json_object_get(state, "tasks"), i, one)
 	{
-		kind = lg_text(one, "kind");
-		id = lg_task_id(st->s->run_id, one);
-		if (json_object_get(st->open, json_string_value(id)) == NULL &&
-		    (kind == NULL || strcmp(kind, "step") == 0 || strcmp(kind, "interrupt") == 0)) {
-			json_object_set(
-			    st->open, json_string_value(id), json_object_get(one, "name"));
-			task = json_pack("{s:O, s:O*, s:O, s:[s+], s:[]}", "id", id, "name",
+		opens(st, one, &id);
+		json_decref(id);
+	}
+	json_object_set(st->parent, "seq", json_object_get(state, "seq"));
+	if (lg_get(state, "parent") != NULL)
+		json_object_set(st->parent, "parent", lg_get(state, "parent"));
+}
+
+static void
+new_tasks(struct stream *st, const json_t *event, const json_t *state)
+{
+	json_t *one, *task, *id, *all = lg_values_json(state);
+	const char *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(state, "tasks"), i, one)
+	{
+		if (opens(st, one, &id)) {
+			name = lg_text(one, "name");
+			task = json_pack("{s:O, s:O*, s:O, s:[s+], s:[], s:O}", "id", id, "name",
 			    json_object_get(one, "name"), "input", all, "triggers",
-			    "branch:to:", lg_text(one, "name") == NULL ? "" : lg_text(one, "name"),
-			    "interrupts");
+			    "branch:to:", name == NULL ? "" : name, "interrupts", "metadata",
+			    st->metadata);
 			frame_mode(st, LG_MODE_TASKS, "tasks", json_incref(task));
 			debug(st, event, "task", task);
 			events_mode(
@@ -201,7 +232,7 @@ step_failed(struct stream *st, const json_t *event)
 static void
 interrupted(struct stream *st, const json_t *event, const json_t *state)
 {
-	json_t *all = json_object_get(event, "interrupts"), *told, *one, *id, *of;
+	json_t *all = json_object_get(event, "interrupts"), *told, *one, *id, *of, *nothing;
 	size_t i;
 
 	told = lg_interrupts_of_nodes(all);
@@ -215,7 +246,9 @@ interrupted(struct stream *st, const json_t *event, const json_t *state)
 			continue;
 		}
 		id = lg_task_id(st->s->run_id, one);
-		task_result(st, event, id, json_object_get(one, "name"), NULL, NULL, of);
+		nothing = json_object();
+		task_result(st, event, id, json_object_get(one, "name"), nothing, NULL, of);
+		json_decref(nothing);
 		json_decref(id);
 	}
 	json_decref(told);
@@ -234,14 +267,41 @@ ended(struct stream *st, const json_t *event)
 			message == NULL ? "" : message));
 }
 
+/* The engine's state without what a watcher knows: the run, and which state came before. */
+static json_t *
+whole_state(struct stream *st, const json_t *event)
+{
+	json_t *state = json_copy(lg_get(event, "state")), *seq, *base;
+
+	if (state == NULL)
+		return NULL;
+	json_object_set_new(state, "run_id", json_string(st->s->run_id));
+	seq = json_object_get(state, "seq");
+	if ((base = lg_get(event, "base")) != NULL)
+		json_object_set(st->parent, "parent", base);
+	if (!json_equal(seq, json_object_get(st->parent, "seq"))) {
+		if (json_object_get(st->parent, "seq") != NULL)
+			json_object_set_new(st->parent, "parent",
+			    json_pack("{s:s, s:O}", "run_id", st->s->run_id, "seq",
+				json_object_get(st->parent, "seq")));
+		json_object_set(st->parent, "seq", seq);
+	}
+	json_object_set(state, "parent",
+	    json_object_get(st->parent, "parent") == NULL ? json_null()
+							  : json_object_get(st->parent, "parent"));
+	return state;
+}
+
 void
 frames_of_event(struct stream *st, const json_t *event)
 {
-	const json_t *state = lg_get(event, "state");
+	json_t *state = whole_state(st, event);
 	const char *type = lg_text(event, "type");
 
-	if (type == NULL)
+	if (type == NULL) {
+		json_decref(state);
 		return;
+	}
 	if (strcmp(type, "RunStarted") == 0)
 		events_mode(st, "on_chain_start", NULL, "input", json_object_get(event, "input"));
 	else if (strcmp(type, "StepCompleted") == 0)
@@ -258,4 +318,5 @@ frames_of_event(struct stream *st, const json_t *event)
 			new_tasks(st, event, state);
 	}
 	st->begun = 1;
+	json_decref(state);
 }

@@ -24,7 +24,6 @@ metadata_of(struct stream *st, const json_t *event)
 	json_t *m = json_copy(st->metadata), *attempt = json_object_get(event, "attempt");
 	const char *name = lg_text(event, "name");
 
-	json_object_set_new(m, "run_attempt", json_integer(1));
 	if (name != NULL)
 		json_object_set_new(m, "langgraph_node", json_string(name));
 	if (json_is_integer(attempt))

@@ -38,7 +38,8 @@
 /* The columns that thread_json (langgraph_threads.c) expects. */
 #define THREAD                                                                                   \
 	"t.thread_id, " STATUS ", t.metadata, t.config, t.values, t.interrupts, t.error, " TIME( \
-	    "t.created_at") ", " TIME("t.updated_at") ", " TIME("t.state_updated_at")
+	    "t.created_at") ", " TIME("t.updated_at") ", " TIME("t.state_updated_at") ", "       \
+										      "t.head_run"
 
 /* $1 metadata, $2 values, $3 ids as a JSON list, $4 status; NULL = any */
 #define THREADS_WHERE                                                    \
@@ -122,7 +123,7 @@ const char *const lg_sql[S_COUNT] = {
 	    "a.updated_at::text ELSE a.created_at::text END END DESC, a.graph_id, a.assistant_id "
 	    "LIMIT $9::bigint OFFSET $10::bigint",
 	[S_ASSISTANT_COUNT] = "SELECT count(*) FROM " ASSISTANTS ASSISTANTS_WHERE,
-	[S_THREAD_GET] = "SELECT " THREAD ", t.head_run, t.head_seq FROM threads t "
+	[S_THREAD_GET] = "SELECT " THREAD " FROM threads t "
 			 "WHERE t.thread_id = $1::uuid",
 	[S_THREAD_ADD] =
 	    "INSERT INTO threads AS t (tenant_id, thread_id, metadata, config) VALUES ("

@@ -97,17 +97,21 @@ stream_init(struct stream *st, ins_ctx *ctx, struct lg *lg, const struct lg_stre
 	st->seq = s->from.after;
 	st->skip = s->from.frames;
 	st->begun = s->again;
+	st->last_step = -1;
+	st->held = kept(st, json_array());
+	st->parent = kept(st, json_object());
 	st->frames = kept(st, json_array());
 	st->open = kept(st, json_object());
 	st->complete = kept(st, json_object());
 	st->whole = kept(st, json_object());
 	st->partial = kept(st, json_object());
 	st->metadata = kept(st,
-	    json_pack("{s:s, s:s, s:s, s:s}", "graph_id", s->workflow, "assistant_id",
+	    json_pack("{s:s, s:s, s:s, s:s, s:i}", "graph_id", s->workflow, "assistant_id",
 		s->assistant_id, "run_id", s->run_id, "thread_id",
-		s->thread_id == NULL ? s->run_id : s->thread_id));
-	return st->frames == NULL || st->open == NULL || st->complete == NULL ||
-		st->whole == NULL || st->partial == NULL || st->metadata == NULL
+		s->thread_id == NULL ? s->run_id : s->thread_id, "run_attempt", 1));
+	return st->frames == NULL || st->held == NULL || st->parent == NULL || st->open == NULL ||
+		st->complete == NULL || st->whole == NULL || st->partial == NULL ||
+		st->metadata == NULL
 	    ? ins_fail(ctx, INS_ENOMEM, "out of memory")
 	    : 0;
 }
@@ -151,24 +155,86 @@ flush(struct stream *st, int recorded)
 	return r;
 }
 
+static json_int_t
+step_of(const json_t *event)
+{
+	return json_integer_value(json_object_get(event, "step"));
+}
+
+/*
+ * A step may begin, and say something, while what led to it is still on its way to the log. Its
+ * pieces wait here for that, so that clients see them after the event that began the step.
+ */
+static int
+hold(struct stream *st, json_t *event)
+{
+	size_t bytes = json_dumpb(event, NULL, 0, JSON_COMPACT);
+
+	if (step_of(event) <= st->last_step || st->held_bytes + bytes > LG_HELD_MAX)
+		return 0;
+	st->held_bytes += bytes;
+	json_array_append(st->held, event);
+	return 1;
+}
+
+static void
+drop_held(struct stream *st, json_int_t step)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(st->held))
+		if (step_of(json_array_get(st->held, i)) == step)
+			json_array_remove(st->held, i);
+		else
+			i++;
+}
+
 INS_AWAITS
 static int
-tell(struct stream *st, const json_t *event)
+tell_held(struct stream *st)
+{
+	json_t *event;
+	size_t i = 0;
+	int r = 0;
+
+	while (r == 0 && i < json_array_size(st->held)) {
+		event = json_array_get(st->held, i);
+		if (step_of(event) > st->last_step) {
+			i++;
+			continue;
+		}
+		frames_of_delta(st, event);
+		json_array_remove(st->held, i);
+		r = flush(st, 0);
+	}
+	if (json_array_size(st->held) == 0)
+		st->held_bytes = 0;
+	return r;
+}
+
+INS_AWAITS
+static int
+tell(struct stream *st, json_t *event)
 {
 	const char *type = lg_text(event, "type");
+	int r;
 
 	if (type != NULL && strcmp(type, "delta") == 0) {
+		if (hold(st, event))
+			return 0;
 		frames_of_delta(st, event);
 		return flush(st, 0);
 	}
 	if (type != NULL && strcmp(type, "cut") == 0) {
+		drop_held(st, step_of(event));
 		frames_of_cut(st, event);
 		return flush(st, 0);
 	}
 	frames_of_event(st, event);
 	st->seq = json_integer_value(json_object_get(event, "seq"));
 	st->pieces = 0;
-	return flush(st, 1);
+	r = flush(st, 1);
+	return r == 0 ? tell_held(st) : r;
 }
 
 /* The first event, unless the client is back. */
@@ -185,6 +251,26 @@ greet(struct stream *st)
 	return ins_sse(st->ctx, "metadata", "-1", text);
 }
 
+/* A client that is back knows the state that it left at: what was under way then is not new. */
+INS_AWAITS
+static int
+recall(struct stream *st)
+{
+	const ins_runs *runs;
+	json_t *state;
+	int r;
+
+	if (!st->s->again || st->s->from.after < 0)
+		return 0;
+	runs = ins_service(st->ctx, st->lg->host, NEED_RUNS, 0, NULL);
+	r = runs->state(st->ctx, runs->self, st->s->run_id, st->s->from.after, &state);
+	if (r != 0)
+		return r;
+	stream_recall(st, state);
+	json_decref(state);
+	return 0;
+}
+
 int
 lg_stream(ins_ctx *ctx, struct lg *lg, const struct lg_streamed *s, ins_watch *watch)
 {
@@ -194,6 +280,8 @@ lg_stream(ins_ctx *ctx, struct lg *lg, const struct lg_streamed *s, ins_watch *w
 	int r = st == NULL ? ins_fail(ctx, INS_ENOMEM, "out of memory")
 			   : stream_init(st, ctx, lg, s);
 
+	if (r == 0)
+		r = recall(st);
 	if (r == 0)
 		r = ins_stream(ctx, 200, "text/event-stream; charset=utf-8");
 	if (r == 0)

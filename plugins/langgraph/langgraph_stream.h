@@ -6,6 +6,7 @@
 #include "langgraph.h"
 
 #define LG_PARTIAL_MAX ((size_t)4 << 20) /* bytes of one message made of pieces */
+#define LG_HELD_MAX ((size_t)1 << 20)    /* bytes of pieces that wait for their step's beginning */
 #define LG_MESSAGES_MAX 4096u            /* ids of messages that one stream remembers */
 
 /* One stream. Everything in it ends with the task. */
@@ -22,8 +23,12 @@ struct stream {
 	json_t *metadata; /* of message chunks, and of events */
 	int64_t seq;      /* of the last recorded event */
 	unsigned pieces;  /* SSE events since then that are not recorded */
-	uint32_t skip;    /* frames of the next recorded event that the client has */
-	int begun;        /* RunStarted was told */
+	json_t *parent;   /* {"seq": of the newest state, "parent": of that before} */
+	json_t *held;     /* pieces of steps that no told event has begun yet */
+	size_t held_bytes;
+	json_int_t last_step; /* the newest step that was told to be under way */
+	uint32_t skip;        /* frames of the next recorded event that the client has */
+	int begun;            /* RunStarted was told */
 };
 
 /* Adds a frame; takes data. */
@@ -33,6 +38,8 @@ void frame_mode(struct stream *, unsigned mode, const char *event, json_t *data)
 
 /* All frames of a recorded event of the engine. */
 void frames_of_event(struct stream *, const json_t *event);
+/* What the client of this stream was told before, up to this state. */
+void stream_recall(struct stream *, const json_t *state);
 /* All frames of a piece of a step's stream, and of the news that pieces do not hold. */
 void frames_of_delta(struct stream *, const json_t *delta_event);
 void frames_of_cut(struct stream *, const json_t *cut_event);

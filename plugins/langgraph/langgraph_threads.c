@@ -16,27 +16,27 @@ error_json(const json_t *error)
 	    message == NULL ? "" : message);
 }
 
-/* {task: [{id, value}]} of the engine's list. */
+/* {task: [{id, value}]} of the engine's list. An interrupt's id is "<name>:<step>", a task's (in
+ * lg_task_id) "<run>:<step>". */
 static json_t *
-interrupts_by_task(const json_t *interrupts)
+interrupts_by_task(const char *run_id, const json_t *interrupts)
 {
-	json_t *all = json_object(), *one, *list;
-	const char *task;
+	json_t *all = json_object(), *one;
+	const char *id, *step, *when;
+	char task[LG_UUID_LEN + 24];
 	size_t i;
 
 	json_array_foreach((json_t *)interrupts, i, one)
 	{
-		task = lg_text(one, "task");
-		if (task == NULL)
-			task = lg_text(one, "name");
-		if (task == NULL)
+		id = lg_text(one, "id");
+		step = id == NULL ? NULL : strrchr(id, ':');
+		when = lg_text(one, "when");
+		/* a stop before or after a step asks nothing */
+		if (step == NULL || run_id == NULL || (when != NULL && strcmp(when, "node") != 0))
 			continue;
-		if ((list = json_object_get(all, task)) == NULL) {
-			list = json_array();
-			json_object_set_new(all, task, list);
-		}
-		json_array_append_new(list,
-		    json_pack("{s:O*, s:O*}", "id", json_object_get(one, "id"), "value",
+		snprintf(task, sizeof task, "%.36s%.20s", run_id, step);
+		json_object_set_new(all, task,
+		    json_pack("[{s:O, s:O*}]", "id", json_object_get(one, "id"), "value",
 			json_object_get(one, "value")));
 	}
 	return all;
@@ -51,7 +51,8 @@ lg_thread_json(const ins_rows *rows, size_t i)
 	    lg_column_text(rows, i, 0), "created_at", lg_column_text(rows, i, 7), "updated_at",
 	    lg_column_text(rows, i, 8), "metadata", lg_column_json(rows, i, 2), "status",
 	    lg_column_text(rows, i, 1), "config", lg_column_json(rows, i, 3), "values",
-	    lg_column_json(rows, i, 4), "interrupts", interrupts_by_task(interrupts));
+	    lg_column_json(rows, i, 4), "interrupts",
+	    interrupts_by_task(ins_value(rows, i, 10), interrupts));
 	if (ins_value(rows, i, 9) != NULL)
 		json_object_set_new(j, "state_updated_at", lg_column_text(rows, i, 9));
 	if (json_is_object(error))
