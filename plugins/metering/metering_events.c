@@ -148,7 +148,7 @@ events_post(ins_ctx *ctx, void *self)
 	struct metering *m = self;
 	struct item *items;
 	json_t *j, *list;
-	unsigned n;
+	unsigned i, n;
 	int r = body(ctx, &j);
 
 	if (r != 0)
@@ -161,6 +161,8 @@ events_post(ins_ctx *ctx, void *self)
 	r = parse_all(ctx, m, list, items, n);
 	if (r == 0)
 		r = store_all(ctx, m, items, n);
+	for (i = 0; i < n; i++)
+		usage_fini(&items[i].ev);
 	if (r != 0)
 		return r;
 	return json_is_array(j) ? reply_all(ctx, items, n) : reply_one(ctx, &items[0]);

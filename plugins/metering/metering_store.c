@@ -1,11 +1,14 @@
 /*
  * metering_store.c: events into their tables, with the sums, in one statement.
  *
- * The statement inserts the keys that are new, and for these alone the events and the sums. Keys
- * are sent in one order (source, id), sums are changed in one order, and no sum before the last
- * key: two transactions never wait for each other. What was there already comes back with its hash.
- * A key that another transaction committed after our statement began is neither new nor visible to
- * it: a second question, rare, tells duplicate from conflict then.
+ * The statement inserts the keys that are new, and for these alone the events and the sums; it says
+ * which keys were not new. Keys are sent in one order (source, id), sums are changed in one order,
+ * and no sum before the last key: two transactions never wait for each other. What is told of a key
+ * that was there, duplicate or conflict, takes a second question: it is rare, and another
+ * transaction's key may be seen by a later statement only.
+ *
+ * A column with the same value in all rows is sent as an array of one, since to read arrays is a
+ * third of PostgreSQL's work here: unnest pads it with NULL, which coalesce takes for the one.
  */
 #include <stdlib.h>
 
@@ -19,9 +22,12 @@ const char *const outcome_names[OUTCOMES] = { "accepted", "duplicate", "conflict
 
 #define COUNTS "prompt_tokens, completion_tokens, cached_tokens, tool_calls, duration_ms, quantity"
 
+#define SAME(column, n, type) "coalesce(l." #column ", ($" #n "::" type "[])[1]) AS " #column
+
 static const char sql_store[] =
     "WITH k AS MATERIALIZED ("
-    " SELECT source, id, payload, n FROM unnest($2::text[], $3::text[], $4::text[])"
+    " SELECT coalesce(source, ($2::text[])[1]) AS source, id, payload, n"
+    " FROM unnest($2::text[], $3::text[], $4::text[])"
     "  WITH ORDINALITY AS k (source, id, payload, n)"
     "), i AS ("
     " INSERT INTO usage_keys (source, id, payload)"
@@ -30,39 +36,45 @@ static const char sql_store[] =
     "), fresh AS MATERIALIZED ("
     " SELECT k.n, source, id FROM k JOIN i USING (source, id)"
     "), l AS MATERIALIZED ("
-    " SELECT f.source, f.id, l.* FROM unnest($5::bigint[], $6::smallint[], $7::timestamptz[],"
-    "  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],"
-    "  $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],"
-    "  $19::numeric[], $20::text[], $21::jsonb[])"
-    "  AS l (n, line, ts, kind, subject, model, workflow, run_id, " COUNTS
-    ", cost_nanos, prices, data)"
-    " JOIN fresh AS f USING (n)"
-    "), e AS ("
-    " INSERT INTO usage_events (ts, source, id, line, kind, subject, model, workflow, "
-    "run_id, " COUNTS ", cost_nanos, prices, data)"
-    " SELECT ts, source, id, line, kind, subject, model, workflow, run_id, " COUNTS
-    ", cost_nanos, prices, data FROM l"
-    "), r AS ("
-    " INSERT INTO usage_rollups AS r (day, model, workflow, kind, slot, events, " COUNTS
-    ", cost_nanos, unpriced)"
-    " SELECT (ts AT TIME ZONE 'UTC')::date, model, workflow, kind, $1::smallint,"
-    "  count(*) FILTER (WHERE line = 0), sum(prompt_tokens), sum(completion_tokens),"
-    "  sum(cached_tokens), sum(tool_calls), sum(duration_ms), sum(quantity),"
-    "  coalesce(sum(cost_nanos), 0), count(*) FILTER (WHERE cost_nanos IS NULL)"
-    " FROM l GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
-    " ON CONFLICT (tenant_id, day, model, workflow, kind, slot) DO UPDATE SET"
-    "  events = r.events + excluded.events,"
-    "  prompt_tokens = r.prompt_tokens + excluded.prompt_tokens,"
-    "  completion_tokens = r.completion_tokens + excluded.completion_tokens,"
-    "  cached_tokens = r.cached_tokens + excluded.cached_tokens,"
-    "  tool_calls = r.tool_calls + excluded.tool_calls,"
-    "  duration_ms = r.duration_ms + excluded.duration_ms,"
-    "  quantity = r.quantity + excluded.quantity,"
-    "  cost_nanos = r.cost_nanos + excluded.cost_nanos,"
-    "  unpriced = r.unpriced + excluded.unpriced"
-    ") SELECT k.n, (SELECT encode(u.payload, 'hex') FROM usage_keys AS u"
-    "  WHERE u.source = k.source AND u.id = k.id)"
-    " FROM k WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE f.n = k.n)";
+    " SELECT f.source, f.id, " SAME(line, 6, "smallint") ", " SAME(ts, 7, "timestamptz") ", " SAME(
+	kind, 8, "text") ", " SAME(subject, 9, "text") ", " SAME(model, 10,
+	"text") ", " SAME(workflow, 11, "text") ", " SAME(run_id, 12,
+	"text") ", " SAME(prompt_tokens, 13, "bigint") ", " SAME(completion_tokens, 14,
+	"bigint") ", " SAME(cached_tokens, 15, "bigint") ", " SAME(tool_calls, 16,
+	"bigint") ", " SAME(duration_ms, 17, "bigint") ", " SAME(quantity, 18,
+	"bigint") ", cost_nanos, " SAME(prices, 20,
+	"text") ", data"
+		" FROM unnest($5::bigint[], $6::smallint[], $7::timestamptz[],"
+		"  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],"
+		"  $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],"
+		"  $19::numeric[], $20::text[], $21::jsonb[])"
+		"  AS l (n, line, ts, kind, subject, model, workflow, run_id, " COUNTS
+		", cost_nanos, prices, data)"
+		" JOIN fresh AS f USING (n)"
+		"), e AS ("
+		" INSERT INTO usage_events (ts, source, id, line, kind, subject, model, workflow, "
+		"run_id, " COUNTS ", cost_nanos, prices, data)"
+		" SELECT ts, source, id, line, kind, subject, model, workflow, run_id, " COUNTS
+		", cost_nanos, prices, data FROM l"
+		"), r AS ("
+		" INSERT INTO usage_rollups AS r (day, model, workflow, kind, slot, events, " COUNTS
+		", cost_nanos, unpriced)"
+		" SELECT (ts AT TIME ZONE 'UTC')::date, model, workflow, kind, $1::smallint,"
+		"  count(*) FILTER (WHERE line = 0), sum(prompt_tokens), sum(completion_tokens),"
+		"  sum(cached_tokens), sum(tool_calls), sum(duration_ms), sum(quantity),"
+		"  coalesce(sum(cost_nanos), 0), count(*) FILTER (WHERE cost_nanos IS NULL)"
+		" FROM l GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+		" ON CONFLICT (tenant_id, day, model, workflow, kind, slot) DO UPDATE SET"
+		"  events = r.events + excluded.events,"
+		"  prompt_tokens = r.prompt_tokens + excluded.prompt_tokens,"
+		"  completion_tokens = r.completion_tokens + excluded.completion_tokens,"
+		"  cached_tokens = r.cached_tokens + excluded.cached_tokens,"
+		"  tool_calls = r.tool_calls + excluded.tool_calls,"
+		"  duration_ms = r.duration_ms + excluded.duration_ms,"
+		"  quantity = r.quantity + excluded.quantity,"
+		"  cost_nanos = r.cost_nanos + excluded.cost_nanos,"
+		"  unpriced = r.unpriced + excluded.unpriced"
+		") SELECT k.n FROM k WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE f.n = k.n)";
 
 static const char sql_stored[] =
     "SELECT k.n, encode(u.payload, 'hex') FROM unnest($1::text[], $2::text[]) WITH ORDINALITY"
@@ -92,8 +104,17 @@ enum {
 	COLUMNS
 };
 
+/* What all rows of a column had so far, as long as it is the same. */
+struct same {
+	unsigned n;
+	int varies;
+	const char *text;
+	int64_t number;
+};
+
 struct columns {
 	struct array column[COLUMNS];
+	struct same same[COLUMNS];
 	ins_arg args[1 + COLUMNS];
 	char slot[12];
 };
@@ -115,40 +136,103 @@ columns_fini(struct columns *c)
 		array_free(&c->column[i]);
 }
 
+/* The text must last until finish(). */
+static void
+add_text(struct columns *c, unsigned i, const char *z)
+{
+	struct same *s = &c->same[i];
+	unsigned k;
+
+	if (s->n++ == 0) {
+		s->text = z;
+		array_text_z(&c->column[i], z);
+	} else if (s->varies) {
+		array_text_z(&c->column[i], z);
+	} else if (strcmp(s->text, z) != 0) {
+		s->varies = 1;
+		for (k = 1; k < s->n - 1; k++)
+			array_text_z(&c->column[i], s->text);
+		array_text_z(&c->column[i], z);
+	}
+}
+
+static void
+put_number(struct array *a, unsigned i, int64_t v)
+{
+	if (i == L_TS)
+		array_time(a, v);
+	else
+		array_int(a, v);
+}
+
+static void
+add_number(struct columns *c, unsigned i, int64_t v)
+{
+	struct same *s = &c->same[i];
+	unsigned k;
+
+	if (s->n++ == 0) {
+		s->number = v;
+		put_number(&c->column[i], i, v);
+	} else if (s->varies) {
+		put_number(&c->column[i], i, v);
+	} else if (s->number != v) {
+		s->varies = 1;
+		for (k = 1; k < s->n - 1; k++)
+			put_number(&c->column[i], i, s->number);
+		put_number(&c->column[i], i, v);
+	}
+}
+
+/* NULL means something here: all of it is sent, unless all of it is NULL, which unnest pads with.
+ */
+static void
+add_nullable(struct columns *c, unsigned i, const char *z)
+{
+	struct same *s = &c->same[i];
+
+	if (z == NULL && !s->varies) {
+		s->n++;
+		return;
+	}
+	if (!s->varies) {
+		s->varies = 1;
+		for (; s->n > 0; s->n--)
+			array_null(&c->column[i]);
+	}
+	array_text_z(&c->column[i], z);
+}
+
 /* n: the key's number, from 1. */
 static void
 add(struct columns *c, const struct usage_event *ev, unsigned n)
 {
-	struct array *a = c->column;
 	char text[MONEY_TEXT_MAX];
 	unsigned i;
 
-	array_text_z(&a[K_SOURCE], ev->source);
-	array_text_z(&a[K_ID], ev->id);
-	array_text_z(&a[K_PAYLOAD], ev->hash);
+	add_text(c, K_SOURCE, ev->source);
+	array_text_z(&c->column[K_ID], ev->id);
+	array_text_z(&c->column[K_PAYLOAD], ev->hash);
 	for (i = 0; i < ev->n_lines; i++) {
 		const struct usage_line *l = &ev->lines[i];
 
-		array_int(&a[L_N], n);
-		array_int(&a[L_LINE], i);
-		array_time(&a[L_TS], ev->time_us);
-		array_text_z(&a[L_KIND], ev->kind);
-		array_text_z(&a[L_SUBJECT], ev->subject);
-		array_text_z(&a[L_MODEL], l->model);
-		array_text_z(&a[L_WORKFLOW], ev->workflow);
-		array_text_z(&a[L_RUN], ev->run_id);
-		array_int(&a[L_PROMPT], l->counts.prompt_tokens);
-		array_int(&a[L_COMPLETION], l->counts.completion_tokens);
-		array_int(&a[L_CACHED], l->counts.cached_tokens);
-		array_int(&a[L_TOOLS], l->counts.tool_calls);
-		array_int(&a[L_DURATION], l->counts.duration_ms);
-		array_int(&a[L_QUANTITY], l->counts.quantity);
-		array_text_z(&a[L_COST], l->priced ? money_print(l->cost, text) : NULL);
-		array_text_z(&a[L_PRICES], l->prices);
-		if (ev->data != NULL)
-			array_json(&a[L_DATA], ev->data);
-		else
-			array_null(&a[L_DATA]);
+		array_int(&c->column[L_N], n);
+		add_number(c, L_LINE, i);
+		add_number(c, L_TS, ev->time_us);
+		add_text(c, L_KIND, ev->kind);
+		add_text(c, L_SUBJECT, ev->subject);
+		add_text(c, L_MODEL, l->model);
+		add_text(c, L_WORKFLOW, ev->workflow);
+		add_text(c, L_RUN, ev->run_id);
+		add_number(c, L_PROMPT, l->counts.prompt_tokens);
+		add_number(c, L_COMPLETION, l->counts.completion_tokens);
+		add_number(c, L_CACHED, l->counts.cached_tokens);
+		add_number(c, L_TOOLS, l->counts.tool_calls);
+		add_number(c, L_DURATION, l->counts.duration_ms);
+		add_number(c, L_QUANTITY, l->counts.quantity);
+		add_nullable(c, L_COST, l->priced ? money_print(l->cost, text) : NULL);
+		add_text(c, L_PRICES, l->prices);
+		add_nullable(c, L_DATA, ev->data_text);
 	}
 }
 
@@ -259,9 +343,9 @@ sort_keys(struct key *keys, struct usage_event *const *events, unsigned n)
 	}
 }
 
-/* Rows are (number of the key, hash), in the first answer of those keys alone that were not new. */
+/* Rows are the numbers of keys that were not new, and in the second answer also their hashes. */
 static void
-take_hashes(const ins_rows *rows, struct key **distinct, unsigned n, int first)
+take_rows(const ins_rows *rows, struct key **distinct, unsigned n, int first)
 {
 	size_t i;
 
@@ -270,8 +354,10 @@ take_hashes(const ins_rows *rows, struct key **distinct, unsigned n, int first)
 
 		if (at < 1 || at > n)
 			continue;
-		distinct[at - 1]->old |= first;
-		distinct[at - 1]->payload = ins_value(rows, i, 1);
+		if (first)
+			distinct[at - 1]->old = 1;
+		else
+			distinct[at - 1]->payload = ins_value(rows, i, 1);
 	}
 }
 
@@ -307,7 +393,7 @@ ask_again(ins_ctx *ctx, struct metering *m, struct key **distinct, unsigned n)
 	array_free(&source);
 	array_free(&id);
 	if (r == 0)
-		take_hashes(rows, distinct, n, 0);
+		take_rows(rows, distinct, n, 0);
 	return r;
 }
 
@@ -362,7 +448,7 @@ store_events(ins_ctx *ctx, struct metering *m, struct usage_event *const *events
 		r = ins_db_batch(ctx, calls, 1 + n_more, rows);
 	columns_fini(&c);
 	if (r == 0)
-		take_hashes(rows[0], distinct, n_distinct, 1);
+		take_rows(rows[0], distinct, n_distinct, 1);
 	if (r == 0 && unknown(distinct, n_distinct) > 0)
 		r = ask_again(ctx, m, distinct, n_distinct);
 	if (r == 0 && unknown(distinct, n_distinct) > 0)

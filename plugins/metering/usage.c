@@ -142,6 +142,16 @@ models(const json_t *list, struct usage_event *ev, char err[USAGE_ERR_MAX])
 	return 0;
 }
 
+static int
+hash_all(const json_t *j, struct usage_event *ev, char err[USAGE_ERR_MAX])
+{
+	char *z = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+	int r = z == NULL ? -1 : usage_digest(z, strlen(z), ev->hash);
+
+	free(z);
+	return r == 0 ? 0 : usage_refuse(err, "the event", "cannot be hashed");
+}
+
 int
 usage_parse(const json_t *j, int64_t dflt_time_us, const char *dflt_workflow,
     const char *dflt_run_id, struct usage_event *ev, char err[USAGE_ERR_MAX])
@@ -151,6 +161,7 @@ usage_parse(const json_t *j, int64_t dflt_time_us, const char *dflt_workflow,
 
 	ev->source = ev->id = ev->kind = ev->subject = ev->workflow = ev->run_id = "";
 	ev->data = NULL;
+	ev->data_text = NULL;
 	ev->time_us = dflt_time_us;
 	ev->n_lines = 1;
 	memset(line, 0, sizeof *line);
@@ -176,7 +187,14 @@ usage_parse(const json_t *j, int64_t dflt_time_us, const char *dflt_workflow,
 		ev->workflow = dflt_workflow;
 	if (*ev->run_id == '\0' && dflt_run_id != NULL)
 		ev->run_id = dflt_run_id;
-	return usage_hash(json_incref((json_t *)j), ev->hash, err);
+	return hash_all(j, ev, err);
+}
+
+void
+usage_fini(struct usage_event *ev)
+{
+	free(ev->data_text);
+	ev->data_text = NULL;
 }
 
 void

@@ -41,6 +41,7 @@ struct usage_event {
 	const char *source, *id, *kind, *subject, *workflow, *run_id; /* the last three may be "" */
 	int64_t time_us;
 	const json_t *data; /* of a CloudEvent, or NULL */
+	char *data_text;    /* the same as text; freed by usage_fini() */
 	char hash[USAGE_HASH_HEX + 1];
 	unsigned n_lines;
 	struct usage_line *lines; /* the caller's room */
@@ -58,6 +59,7 @@ int usage_parse(const json_t *, int64_t dflt_time_us, const char *dflt_workflow,
  */
 int usage_parse_cloudevent(const json_t *, int64_t now_us, int64_t latest_us,
     struct usage_event *ev, char err[USAGE_ERR_MAX]);
+void usage_fini(struct usage_event *);
 /* Sets cost and prices of each line. */
 void usage_price(struct usage_event *, const struct prices *);
 

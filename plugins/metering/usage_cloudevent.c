@@ -17,18 +17,62 @@
 #include "usage_int.h"
 
 int
-usage_hash(json_t *j, char ret[USAGE_HASH_HEX + 1], char err[USAGE_ERR_MAX])
+usage_digest(const char *p, size_t n, char ret[USAGE_HASH_HEX + 1])
 {
+	static const char hex[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	char *z = j == NULL ? NULL : json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
-	int ok = z != NULL && EVP_Digest(z, strlen(z), digest, NULL, EVP_sha256(), NULL) == 1;
 	unsigned i;
 
-	for (i = 0; ok && i < USAGE_HASH_HEX / 2; i++)
-		snprintf(ret + 2 * (size_t)i, 3, "%02x", digest[i]);
-	free(z);
-	json_decref(j);
-	return ok ? 0 : usage_refuse(err, "the event", "cannot be encoded");
+	if (EVP_Digest(p, n, digest, NULL, EVP_sha256(), NULL) != 1)
+		return -1;
+	for (i = 0; i < USAGE_HASH_HEX / 2; i++) {
+		ret[2 * i] = hex[digest[i] >> 4];
+		ret[2 * i + 1] = hex[digest[i] & 15];
+	}
+	ret[USAGE_HASH_HEX] = '\0';
+	return 0;
+}
+
+/* The hash of type, subject, time and data as they were sent, with the NUL that ends each: a time
+ * that we gave is no part of the event. The text of data, its keys sorted, stays for the table. */
+static int
+hash_and_text(const json_t *j, struct usage_event *ev, char err[USAGE_ERR_MAX])
+{
+	const char *time = json_string_value(json_object_get(j, "time"));
+	const char *part[3] = { ev->kind, ev->subject, time == NULL ? "" : time };
+	size_t i, n = 0, data_n = ev->data == NULL ? 0 : USAGE_DATA_MAX;
+	char *z;
+
+	for (i = 0; i < 3; i++)
+		n += strlen(part[i]) + 1;
+	z = malloc(n + data_n + 1);
+	if (z == NULL)
+		return usage_refuse(err, "the event", "does not fit into memory");
+	for (i = 0, n = 0; i < 3; i++) {
+		memcpy(z + n, part[i], strlen(part[i]) + 1);
+		n += strlen(part[i]) + 1;
+	}
+	if (ev->data != NULL) {
+		data_n = json_dumpb(ev->data, z + n, USAGE_DATA_MAX, JSON_COMPACT | JSON_SORT_KEYS);
+		if (data_n == 0 || data_n > USAGE_DATA_MAX) {
+			free(z);
+			return usage_refuse(err, "data", "is larger than 64 KiB");
+		}
+	}
+	if (usage_digest(z, n + data_n, ev->hash) != 0) {
+		free(z);
+		return usage_refuse(err, "the event", "cannot be hashed");
+	}
+	if (ev->data != NULL) {
+		memmove(z, z + n, data_n);
+		z[data_n] = '\0';
+		ev->data_text = realloc(z, data_n + 1);
+		if (ev->data_text == NULL)
+			ev->data_text = z;
+	} else {
+		free(z);
+	}
+	return 0;
 }
 
 static int
@@ -71,8 +115,6 @@ parse_data(struct usage_event *ev, char err[USAGE_ERR_MAX])
 
 	if (data == NULL)
 		return 0;
-	if (json_dumpb(data, NULL, 0, JSON_COMPACT) > USAGE_DATA_MAX)
-		return usage_refuse(err, "data", "is larger than 64 KiB");
 	if (usage_text(data, "model", USAGE_LABEL_MAX, 0, &line->model, err) != 0 ||
 	    usage_text(data, "workflow", USAGE_LABEL_MAX, 0, &ev->workflow, err) != 0 ||
 	    usage_text(data, "run_id", USAGE_LABEL_MAX, 0, &ev->run_id, err) != 0 ||
@@ -84,15 +126,6 @@ parse_data(struct usage_event *ev, char err[USAGE_ERR_MAX])
 	return usage_counts(data, line, err);
 }
 
-/* Attributes that are absent are not in it, so that a time we gave is no part of the event. */
-static json_t *
-what_it_says(const json_t *j)
-{
-	return json_pack("{s:O*, s:O*, s:O*, s:O*}", "type", json_object_get(j, "type"), "subject",
-	    json_object_get(j, "subject"), "time", json_object_get(j, "time"), "data",
-	    json_object_get(j, "data"));
-}
-
 int
 usage_parse_cloudevent(const json_t *j, int64_t now_us, int64_t latest_us, struct usage_event *ev,
     char err[USAGE_ERR_MAX])
@@ -102,6 +135,7 @@ usage_parse_cloudevent(const json_t *j, int64_t now_us, int64_t latest_us, struc
 
 	ev->source = ev->id = ev->kind = ev->subject = ev->workflow = ev->run_id = "";
 	ev->data = NULL;
+	ev->data_text = NULL;
 	ev->n_lines = 1;
 	memset(ev->lines, 0, sizeof *ev->lines);
 	ev->lines->model = "";
@@ -125,5 +159,5 @@ usage_parse_cloudevent(const json_t *j, int64_t now_us, int64_t latest_us, struc
 	if (data_type(j, err) != 0 || parse_time(j, now_us, latest_us, ev, err) != 0 ||
 	    parse_data(ev, err) != 0)
 		return -1;
-	return usage_hash(what_it_says(j), ev->hash, err);
+	return hash_and_text(j, ev, err);
 }

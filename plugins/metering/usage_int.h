@@ -14,7 +14,6 @@ int usage_text(const json_t *, const char *key, unsigned max, int required, cons
 int usage_count(const json_t *, const char *key, int64_t *ret, char err[USAGE_ERR_MAX]);
 /* prompt_tokens and so on, and cost_nanos. */
 int usage_counts(const json_t *, struct usage_line *, char err[USAGE_ERR_MAX]);
-/* Of the tree's text with sorted keys; takes the reference. */
-int usage_hash(json_t *, char ret[USAGE_HASH_HEX + 1], char err[USAGE_ERR_MAX]);
+int usage_digest(const char *p, size_t n, char ret[USAGE_HASH_HEX + 1]);
 
 #endif

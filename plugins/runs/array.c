@@ -55,13 +55,22 @@ array_null(struct array *a)
 	put(a, "NULL", 4);
 }
 
+/* By hand: printf was a tenth of a batch's time. */
 void
 array_int(struct array *a, int64_t v)
 {
+	uint64_t m = v < 0 ? -(uint64_t)v : (uint64_t)v;
 	char z[24];
+	size_t i = sizeof z;
 
+	do {
+		z[--i] = (char)('0' + m % 10);
+		m /= 10;
+	} while (m != 0);
+	if (v < 0)
+		z[--i] = '-';
 	begin(a);
-	put(a, z, (size_t)snprintf(z, sizeof z, "%lld", (long long)v));
+	put(a, z + i, sizeof z - i);
 }
 
 void

@@ -51,7 +51,7 @@ static const char usage[] =
     "  --connections N   default 64, at most 2048\n"
     "  --method M        default GET, or POST with a body\n"
     "  --header 'N: V'   may be repeated\n"
-    "  --body TEXT       in which {n} is the request's number\n"
+    "  --body TEXT       in which {n} is the request's number, {k} its last three digits\n"
     "  --item TEXT       the body is a JSON list of --items N such texts; {n} counts them all\n"
     "  --items N         default 1, at most 1000\n"
     "  --expect TEXT     an answer without it is an error\n"
@@ -110,13 +110,16 @@ die(const char *what)
 
 /* ---------------------------------------------------------------- requests */
 
-/* Appends text with its {n} replaced. */
+/* Appends text with its {n} and {k} replaced. */
 static size_t
 expand(char *out, size_t at, const char *z, uint64_t n)
 {
 	while (*z != '\0' && at < REQUEST_MAX - 32) {
 		if (strncmp(z, "{n}", 3) == 0) {
 			at += (size_t)sprintf(out + at, "%llu", (unsigned long long)n);
+			z += 3;
+		} else if (strncmp(z, "{k}", 3) == 0) {
+			at += (size_t)sprintf(out + at, "%u", (unsigned)(n % 1000));
 			z += 3;
 		} else {
 			out[at++] = *z++;

@@ -51,8 +51,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	j = json_loadb((const char *)data, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
 	if (j == NULL)
 		return 0;
-	if (usage_parse_cloudevent(j, NOW, NOW, &ev, err) == 0)
+	if (usage_parse_cloudevent(j, NOW, NOW, &ev, err) == 0) {
+		if ((ev.data == NULL) != (ev.data_text == NULL))
+			__builtin_trap();
 		check(&ev, prices);
+	}
+	usage_fini(&ev);
 	if (usage_parse(j, NOW, "w", "r", &ev, err) == 0)
 		check(&ev, prices);
 	json_decref(j);

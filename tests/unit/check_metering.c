@@ -245,6 +245,7 @@ cloud(const char *text, int expect)
 	json_t *j = json_loads(text, JSON_DECODE_ANY, NULL);
 
 	ck_assert_ptr_nonnull(j);
+	usage_fini(&ev);
 	ck_assert_msg(usage_parse_cloudevent(j, NOW, NOW + 1000, &ev, err) == expect, "%s: %s",
 	    text, expect == 0 ? err : "was taken");
 	return j;
