@@ -33,8 +33,8 @@ static const char sql_sleep[] =
     " SELECT * FROM unnest($1::smallint[], $2::timestamptz[], $3::uuid[], $4::uuid[])";
 static const char sql_seen[] = "DELETE FROM run_ready WHERE id = ANY ($1::bigint[])";
 static const char sql_next[] =
-    "INSERT INTO run_ready (shard, at, run_id, tenant_id)"
-    " SELECT n.shard, clock_timestamp(), n.run_id, n.tenant_id"
+    "INSERT INTO run_ready (shard, at, starts, run_id, tenant_id)"
+    " SELECT n.shard, clock_timestamp(), true, n.run_id, n.tenant_id"
     " FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, thread_id)"
     " CROSS JOIN LATERAL (SELECT r.shard, r.run_id, r.tenant_id FROM agent_runs AS r"
     "  WHERE r.tenant_id = i.tenant_id AND r.thread_id = i.thread_id AND r.status = 'pending'"

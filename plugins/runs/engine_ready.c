@@ -11,12 +11,16 @@
 #include "array.h"
 #include "engine.h"
 
-#define DUE_MAX 256u
+#define DUE_MAX 320u /* messages and sleepers, and starts, of one look */
+#define STARTS_MAX 64u
 #define POLL_MS 1000
 
 static const char sql_due[] =
-    "SELECT id, run_id, tenant_id FROM run_ready"
-    " WHERE shard = ANY ($1::smallint[]) AND at <= clock_timestamp() ORDER BY at LIMIT 256";
+    "(SELECT id, run_id, tenant_id FROM run_ready WHERE shard = ANY ($1::smallint[]) AND NOT starts"
+    "  AND at <= clock_timestamp() ORDER BY at LIMIT 256)"
+    " UNION ALL"
+    " (SELECT id, run_id, tenant_id FROM run_ready WHERE shard = ANY ($1::smallint[]) AND starts"
+    "  AND at <= clock_timestamp() ORDER BY at LIMIT $2::bigint)";
 static const char sql_seen[] = "DELETE FROM run_ready WHERE id = ANY ($1::bigint[])";
 static const char sql_pending[] =
     "SELECT r.run_id, r.tenant_id, r.user_id, r.shard, r.workflow, r.version, r.next_seq, r.budget,"
@@ -359,27 +363,31 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 
 struct due {
 	struct ready row[DUE_MAX];
-	unsigned n;
+	unsigned n, room;
 };
 
 static int
 list_due(ins_ctx *ctx, struct engine *e, struct due *d)
 {
 	struct array shards = { 0 };
+	unsigned live = (unsigned)e->plugin->conf.live;
+	unsigned room = e->n_live >= live ? 0 : live - e->n_live;
 	ins_rows *rows;
-	ins_arg arg;
+	ins_arg args[2];
 	size_t i;
 	int r;
 
+	d->room = room > STARTS_MAX ? STARTS_MAX : room;
 	for (i = 0; i < RUNS_SHARDS; i++)
 		if (e->fence[i] != 0 && e->fence[i] == e->loaded[i])
 			array_int(&shards, (int64_t)i);
 	if (shards.n == 0)
 		return 0;
-	arg = array_arg(&shards);
-	r = arg.p == NULL ? -INS_ENOMEM
-			  : ins_engine_batch(ctx, NULL, 0,
-				&(const ins_call){ e->plugin->sql.due, &arg, 1 }, 1, &rows);
+	args[0] = array_arg(&shards);
+	args[1] = ins_int(ctx, d->room);
+	r = args[0].p == NULL ? -INS_ENOMEM
+			      : ins_engine_batch(ctx, NULL, 0,
+				    &(const ins_call){ e->plugin->sql.due, args, 2 }, 1, &rows);
 	array_free(&shards);
 	if (r != 0)
 		return r;
@@ -483,22 +491,22 @@ poll_task(ins_ctx *ctx, void *arg)
 {
 	struct engine *e = arg;
 	struct due *d = calloc(1, sizeof *d);
-	int r = d == NULL ? -INS_ENOMEM : 0;
+	int r = d == NULL ? -INS_ENOMEM : 0, more = 0;
 
 	e->poll_again = 0;
 	if (r == 0 && engine_leased(e))
 		r = list_due(ctx, e, d);
-	if (r == 0 && d->n > 0)
+	if (r == 0 && d->n > 0) {
+		more = d->n >= 256 || (d->room == STARTS_MAX && d->n >= STARTS_MAX);
 		r = serve(ctx, e, d);
-	if (d != NULL && d->n == DUE_MAX)
-		e->poll_again = 1;
-	if (r < 0 && r != -INS_ECANCELED && !ins_cancelled(ctx))
+	}
+	if (r < 0 && !ins_cancelled(ctx))
 		ins_log(ctx, INS_LOG_WARN, "runs.poll_failed",
 		    json_pack("{s:s}", "text", ins_last_error(ctx)));
 	ins_clear_error(ctx);
 	free(d);
 	e->polling = 0;
-	if (r == 0 && e->poll_again && !ins_cancelled(ctx))
+	if (r == 0 && (more || e->poll_again) && !ins_cancelled(ctx))
 		engine_poll(ctx, e);
 	return 0;
 }

@@ -37,8 +37,8 @@ static const char sql_pend[] =
     "  WHERE tenant_id = $2::uuid AND thread_id = $10::uuid AND status IN ('pending', 'running')))"
     " RETURNING run_id";
 static const char sql_pend_ready[] =
-    "INSERT INTO run_ready (shard, at, run_id, tenant_id)"
-    " SELECT shard, wake_at, run_id, tenant_id FROM agent_runs WHERE run_id = $1::uuid";
+    "INSERT INTO run_ready (shard, at, starts, run_id, tenant_id)"
+    " SELECT shard, wake_at, true, run_id, tenant_id FROM agent_runs WHERE run_id = $1::uuid";
 /* What the new run displaces: running runs get a message, pending ones never begin. */
 static const char sql_displace[] =
     "INSERT INTO run_inbox (run_id, msg_id, tenant_id, shard, kind)"
@@ -58,8 +58,8 @@ static const char sql_displace_pending[] =
 static const char sql_cancel_pending[] =
     "WITH c AS (UPDATE agent_runs SET status = 'cancelled', ended_at = clock_timestamp()"
     "  WHERE run_id = $1::uuid AND status = 'pending' RETURNING tenant_id, thread_id, run_id)"
-    " INSERT INTO run_ready (shard, at, run_id, tenant_id)"
-    " SELECT n.shard, clock_timestamp(), n.run_id, n.tenant_id FROM c"
+    " INSERT INTO run_ready (shard, at, starts, run_id, tenant_id)"
+    " SELECT n.shard, clock_timestamp(), true, n.run_id, n.tenant_id FROM c"
     " CROSS JOIN LATERAL (SELECT r.shard, r.run_id, r.tenant_id FROM agent_runs AS r"
     "  WHERE r.tenant_id = c.tenant_id AND r.thread_id = c.thread_id AND r.status = 'pending'"
     "  AND r.run_id <> c.run_id ORDER BY r.run_id LIMIT 1) AS n";

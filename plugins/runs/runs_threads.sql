@@ -54,15 +54,17 @@ GRANT DELETE ON agent_runs, run_events TO insula_engine, insula_app;
 
 -- What waits for a shard's owner: pending runs, messages, timers of runs that sleep. Only ids: the
 -- engine reads it for all tenants. A row goes when the owner has seen to it, by its id, since
--- another for the same run may come meanwhile.
+-- another for the same run may come meanwhile. starts: of a pending run; these wait while the owner is
+-- full, the others do not.
 CREATE TABLE run_ready (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	shard smallint NOT NULL,
 	at timestamptz NOT NULL,
+	starts boolean NOT NULL DEFAULT false,
 	run_id uuid NOT NULL REFERENCES agent_runs ON DELETE CASCADE,
 	tenant_id uuid NOT NULL
 ) WITH (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
-CREATE INDEX run_ready_due ON run_ready (shard, at);
+CREATE INDEX run_ready_due ON run_ready (shard, starts, at);
 CREATE INDEX run_ready_run ON run_ready (run_id);
 ALTER TABLE run_ready ENABLE ROW LEVEL SECURITY;
 ALTER TABLE run_ready FORCE ROW LEVEL SECURITY;
