@@ -85,7 +85,7 @@ dev_plugins(const struct dev *d)
 {
 	static const char *const names[] = { "hello", "auth", "openai", "knowledge", "index_local",
 		"model_extractive", "model_openai", "policy_static", "runs", "metering",
-		"workflow_faq" };
+		"workflow_faq", "langgraph" };
 	json_t *map = json_object();
 	char file[PATH_MAX + 64];
 	size_t i;

@@ -1,6 +1,8 @@
-// Prints the configuration that is laid over the one of `insula dev`: the test upstream's models, and a key for tokens.
+// config.mjs PORT GRAPHS: prints the configuration that is laid over the one of `insula dev`: the test upstream's models,
+// a key for tokens, and the graphs of tests/plugins.
 const config = {
   plugins: {
+    graphs: { file: process.argv[3] },
     auth: {
       config: {
         recheck: '200ms',

@@ -9,13 +9,14 @@
  *	slow      a step that takes input.ms milliseconds
  *	fails     a step that fails
  *
- * A state is {"values": what the world sees, "open": names of steps under way}.
+ * A state is {"values": what the world sees, "open": names of steps that others wait for}.
  */
 #include <insula/workflow.h>
 
 struct graph {
 	const char *name;
 	const char *const *edges; /* "from", "to", ...; NULL. "" is the beginning and the end. */
+	int joins;                /* some steps wait for their siblings */
 	const char *interrupt;    /* the node that asks first, or NULL */
 	ins_workflow vtable;
 };
@@ -110,7 +111,8 @@ go(const struct graph *g, json_t *commands, json_t *open, const char *node, cons
 		    json_pack("{s:s, s:{s:s}}", "interrupt", node, "value", "question", "ok?"));
 		return;
 	}
-	json_object_set_new(open, node, json_true());
+	if (g->joins)
+		json_object_set_new(open, node, json_true());
 	json_array_append_new(commands,
 	    json_pack("{s:s, s:{s:O, s:O*}, s:i}", "step", node, "input", "values", values,
 		"answer", answer, "max_attempts", 1));
@@ -342,7 +344,7 @@ static const struct graph graphs[] = {
 	{ .name = "echo", .edges = echo_edges },
 	{ .name = "agent", .edges = agent_edges },
 	{ .name = "approve", .edges = approve_edges, .interrupt = "ask" },
-	{ .name = "parallel", .edges = parallel_edges },
+	{ .name = "parallel", .edges = parallel_edges, .joins = 1 },
 	{ .name = "slow", .edges = slow_edges },
 	{ .name = "fails", .edges = fails_edges },
 };
