@@ -1,5 +1,6 @@
 /* check_host.c: a whole host with small plugins: the way of a request, what a configuration may not
  * do, and the life of generations. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -279,6 +280,38 @@ START_TEST(requests_in_flight_end_before_the_host_stops)
 }
 END_TEST
 
+/* A plugin that lacks a symbol, or whose descriptor is not what its file's name says, is found out
+ * here and not by the first who enables it. */
+START_TEST(every_plugin_of_this_build_can_be_mapped)
+{
+	const char *dir = getenv("INSULA_MODULES");
+	char err[256], name[256], path[1024];
+	struct dirent *entry;
+	struct image *image;
+	size_t n, seen = 0;
+	DIR *d;
+
+	host_start(plain);
+	d = opendir(dir);
+	ck_assert_ptr_nonnull(d);
+	while ((entry = readdir(d)) != NULL) {
+		n = strlen(entry->d_name);
+		if (n < 4 || strcmp(entry->d_name + n - 3, ".so") != 0)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)n - 3, entry->d_name);
+		snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+		image = stage_open(name, path, ~UINT64_C(0), err);
+		ck_assert_msg(image != NULL, "%s: %s", name, err);
+		ck_assert_str_eq(image->desc.name, name);
+		stage_close(image);
+		seen++;
+	}
+	closedir(d);
+	ck_assert_uint_ge(seen, 10);
+	ck_assert_int_eq(host_stop(), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -300,6 +333,7 @@ main(void)
 	tcase_add_test(t, an_unchanged_plugin_is_shared_and_keeps_its_tasks);
 	tcase_add_test(t, leftovers_keep_the_image_mapped_and_are_counted);
 	tcase_add_test(t, requests_in_flight_end_before_the_host_stops);
+	tcase_add_test(t, every_plugin_of_this_build_can_be_mapped);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
