@@ -664,6 +664,25 @@ START_TEST(a_run_that_fails_is_metered_too)
 }
 END_TEST
 
+START_TEST(a_run_that_is_cancelled_is_metered_with_what_it_used)
+{
+	const struct reply *r = client_post(c, "/v1/runs",
+	    "{\"workflow\": \"stepper\", \"input\": {\"plan\": [{\"name\": \"u\", \"output\": "
+	    "{\"usage\": {\"prompt_tokens\": 8}}}, {\"name\": \"s\", \"ms\": 60000}]}}");
+	char id[80], query[300], path[120];
+
+	snprintf(id, sizeof id, "%s", text(r->json, "run_id"));
+	snprintf(query, sizeof query,
+	    "SELECT count(*) FROM run_events WHERE run_id = '%s' AND type = 'StepCompleted'", id);
+	until_sql(query, 1);
+	snprintf(path, sizeof path, "/v1/runs/%s/cancel", id);
+	r = client_post(c, path, "{}");
+	ck_assert_msg(r->status / 100 == 2, "%d %s", r->status, r->body);
+	snprintf(query, sizeof query, KEPT("id = '%s' AND prompt_tokens = 8"), id);
+	until_sql(query, 1);
+}
+END_TEST
+
 START_TEST(a_chat_with_a_workflow_is_metered_as_its_run_and_not_again)
 {
 	const struct reply *r = client_post(c, "/v1/chat/completions", CHAT("faq_workflow", ""));
@@ -781,6 +800,7 @@ main(void)
 	tcase_add_test(t, an_error_of_the_provider_costs_nothing);
 	tcase_add_test(t, a_run_is_metered_with_its_end);
 	tcase_add_test(t, a_run_that_fails_is_metered_too);
+	tcase_add_test(t, a_run_that_is_cancelled_is_metered_with_what_it_used);
 	tcase_add_test(t, a_chat_with_a_workflow_is_metered_as_its_run_and_not_again);
 	tcase_add_test(t, kill_9_loses_no_run_and_counts_none_twice);
 	suite_add_tcase(suite, t);
