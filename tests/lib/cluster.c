@@ -35,7 +35,7 @@ static struct {
 
 static char *read_file(const char *name);
 
-static void
+__attribute__((noreturn)) static void
 fatal(const char *what, const char *why)
 {
 	char name[128], *log;
