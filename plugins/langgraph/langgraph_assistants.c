@@ -91,7 +91,11 @@ own_json(ins_ctx *ctx, struct lg *lg, const char *id, const char *workflow)
 static int
 no_assistant(ins_ctx *ctx, const char *id_or_name)
 {
+	char id[LG_UUID_LEN + 1];
+
 	ins_field(ctx, "assistant_id");
+	if (lg_uuid(id_or_name, id))
+		return ins_fail(ctx, INS_ENOTFOUND, "there is no assistant with this id");
 	return ins_fail(ctx, INS_ENOTFOUND,
 	    "there is no assistant \"%.100s\": it must be an assistant's id or a workflow's name",
 	    id_or_name);

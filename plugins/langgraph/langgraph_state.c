@@ -41,7 +41,8 @@ lg_thread_has_run(ins_ctx *ctx, struct lg *lg, const char *thread_id, const char
 	int r = ins_db(
 	    ctx, lg->sql[S_THREAD_HAS_RUN], INS_ARGS(ins_text(thread_id), ins_text(run_id)), &rows);
 
-	if (r != 0 || ins_rows_count(rows) > 0)
+	if (r != 0 || ins_rows_count(rows) > 0 ||
+	    (r = lg_thread_get(ctx, lg, thread_id, &rows)) != 0)
 		return r;
 	ins_field(ctx, "checkpoint_id");
 	return ins_fail(ctx, INS_ENOTFOUND, "this thread has no such checkpoint");
@@ -169,12 +170,16 @@ state_at(ins_ctx *ctx, void *self)
 {
 	const char *id = lg_path_id(ctx, "id", "thread"), *z = ins_param(ctx, "checkpoint_id");
 	struct lg_checkpoint at;
+	struct head head;
 	int r;
 
 	if (id == NULL)
 		return -INS_ENOTFOUND;
-	if (!lg_checkpoint_parse(z, strlen(z), &at))
-		return bad_checkpoint(ctx, "checkpoint_id");
+	if (!lg_checkpoint_parse(z, strlen(z), &at)) {
+		r = head_of(
+		    ctx, self, id, &head); /* what is not there is not there, first of all */
+		return r != 0 ? r : bad_checkpoint(ctx, "checkpoint_id");
+	}
 	r = lg_thread_has_run(ctx, self, id, at.run_id);
 	return r != 0 ? r : reply_state(ctx, self, id, at.run_id, at.seq, select_of_query(ctx));
 }

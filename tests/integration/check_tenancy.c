@@ -19,15 +19,18 @@
 #include "base/base.h"
 
 #define SECRET "zanzibarquux" /* a word that only the first tenant's document has */
+#define STORE_ITEM "{\"namespace\":[\"1\"],\"key\":\"1\",\"value\":{\"text\":\"" SECRET "\"}}"
 #define NOBODY "01900000-0000-7000-8000-00000000dead"
 #define READY_MS 60000
 
 static const char plugins[] =
     "  auth: {}\n  hello: {}\n  policy_static: {}\n  openai: {}\n  knowledge: {}\n"
-    "  index_local: {}\n  model_extractive: {}\n  runs: {}\n  workflow_faq: {}\n  metering: {}\n";
+    "  index_local: {}\n  model_extractive: {}\n  runs: {}\n  workflow_faq: {}\n  metering: {}\n"
+    "  langgraph: {}\n";
 
 /* What the first tenant has. */
 static char document_id[40], job_id[40], upload_id[40], run_id[40], chunk_id[40], usage_id[40];
+static char thread_id[40], assistant_id[40], thread_run_id[40], checkpoint_id[60];
 
 static struct client *first, *second;
 static PGconn *pg; /* the cluster's superuser */
@@ -107,6 +110,33 @@ add_usage(struct client *c)
 	    "id");
 }
 
+/* A thread with a run, an assistant, and something in the store. */
+static void
+add_thread(struct client *c, const char *question)
+{
+	char body[300], path[120];
+	const struct reply *r;
+
+	keep(thread_id, client_post(c, "/threads", "{\"metadata\":{\"note\":\"" SECRET "\"}}"),
+	    "thread_id");
+	snprintf(body, sizeof body,
+	    "{\"assistant_id\":\"faq_workflow\",\"input\":{\"question\":\"%s\"}}", question);
+	snprintf(path, sizeof path, "/threads/%s/runs", thread_id);
+	keep(thread_run_id, client_post(c, path, body), "run_id");
+	snprintf(path, sizeof path, "/threads/%s/runs/%s", thread_id, thread_run_id);
+	until(c, path, "success");
+	snprintf(checkpoint_id, sizeof checkpoint_id, "%s:0", thread_run_id);
+	keep(assistant_id,
+	    client_post(
+		c, "/assistants", "{\"graph_id\":\"faq_workflow\",\"name\":\"" SECRET "\"}"),
+	    "assistant_id");
+	r = client_call(c, "PUT", "/store/items", NULL, STORE_ITEM, strlen(STORE_ITEM));
+	if (r->status != 204) {
+		fprintf(stderr, "tenancy: the store takes nothing: %d %s\n", r->status, r->body);
+		exit(1);
+	}
+}
+
 static void
 furnish(void)
 {
@@ -119,6 +149,7 @@ furnish(void)
 	add_run(second, "Where does the lighthouse stand?");
 	add_document(first, "The " SECRET " is kept in the red box under the stairs.");
 	add_run(first, "Where is the " SECRET " kept?");
+	add_thread(first, "Where is the " SECRET " kept?");
 	keep(upload_id,
 	    client_post(first, "/v1/uploads",
 		"{\"filename\":\"x.txt\",\"media_type\":\"text/plain\",\"bytes\":10}"),
@@ -247,7 +278,8 @@ END_TEST
 
 START_TEST(the_probe_has_something_to_find)
 {
-	static const char *const filled[] = { "agent_runs", "api_keys", "chunks", "document_parts",
+	static const char *const filled[] = { "agent_runs", "api_keys", "chunks",
+		"assistant_versions", "assistants", "store_items", "threads", "document_parts",
 		"documents", "ingest_jobs", "knowledge_state", "outbox", "run_events", "tenants",
 		"uploads", "usage_events", "usage_keys", "usage_rollups", "users" };
 	size_t i;
@@ -329,6 +361,11 @@ static const struct param {
 	{ "/jobs/", job_id },
 	{ "/v1/uploads/", upload_id },
 	{ "/v1/runs/", run_id },
+	{ "/threads/", thread_id },
+	{ "/assistants/", assistant_id },
+	{ "/state/", checkpoint_id },
+	{ "/subgraphs/", NULL },
+	{ "/runs/", thread_run_id },
 	{ "/parts/", NULL }, /* no id: a number */
 	{ "/v1/hello/", NULL },
 	{ "/v1/models/", NULL },
@@ -384,6 +421,11 @@ body_for(const char *method, const char *pattern)
 		return "{\"title\":\"T\",\"content\":\"of the second\"}";
 	if (strcmp(pattern, "/v1/uploads") == 0)
 		return "{\"filename\":\"y.txt\",\"media_type\":\"text/plain\",\"bytes\":10}";
+	if (strcmp(pattern, "/threads/{id}/runs") == 0 ||
+	    strncmp(pattern, "/threads/{id}/runs/", 19) == 0)
+		return "{\"assistant_id\":\"faq_workflow\"}";
+	if (strcmp(pattern, "/assistants/{id}/latest") == 0)
+		return "{\"version\":1}";
 	if (strcmp(pattern, "/v1/runs/{id}/signals") == 0)
 		return "{\"name\":\"approved\"}";
 	return "{}";
@@ -404,7 +446,7 @@ static void
 says_nothing(const struct reply *r, const char *method, const char *path, int said_secret)
 {
 	const char *const things[] = { document_id, job_id, upload_id, run_id, chunk_id, "red box",
-		house_tenant(0) };
+		house_tenant(0), thread_id, assistant_id, thread_run_id };
 	size_t i;
 
 	for (i = 0; i < NELEM(things); i++)
