@@ -349,6 +349,7 @@ sdk(const char *text, int expect)
 	json_t *j = json_loads(text, 0, NULL);
 
 	ck_assert_ptr_nonnull(j);
+	usage_fini(&ev);
 	ck_assert_msg(usage_parse(j, NOW, "flow", "run-1", &ev, err) == expect, "%s: %s", text,
 	    expect == 0 ? err : "was taken");
 	return j;
