@@ -89,6 +89,19 @@ run_list(ins_ctx *ctx, void *self)
 	return ins_reply_take(ctx, 200, all);
 }
 
+/* Who says nothing gets what the run's creator asked for. */
+static int
+modes_of_creator(ins_ctx *ctx, const ins_rows *rows, unsigned *ret)
+{
+	json_t *modes = lg_column_json(rows, 0, 10);
+	int r = lg_modes_of(ctx, modes, ret);
+
+	json_decref(modes);
+	if (*ret == 0)
+		*ret = LG_MODE_VALUES;
+	return r;
+}
+
 /* Prepares to watch the run of the path. */
 INS_AWAITS
 static int
@@ -110,7 +123,9 @@ watch_again(ins_ctx *ctx, struct lg *lg, struct lg_streamed *s, ins_watch **ret_
 		return ins_fail(ctx, INS_EINVAL, "Last-Event-ID is no id of an event of a run");
 	}
 	s->again = last.n > 0;
-	if ((r = lg_modes_query(ctx, &s->modes)) != 0)
+	if ((r = lg_modes_query(ctx, &s->modes)) == 0 && s->modes == 0)
+		r = modes_of_creator(ctx, rows, &s->modes);
+	if (r != 0)
 		return r;
 	runs = ins_service(ctx, lg->host, NEED_RUNS, 0, NULL);
 	return runs->watch(ctx, runs->self, s->run_id, s->from.after, INS_WATCH_STATE, ret_watch);

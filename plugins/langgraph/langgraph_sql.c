@@ -53,19 +53,21 @@
 	"$6::bigint"
 
 /* The columns that lg_run_json expects. */
-#define RUN                                                                                       \
-	"r.run_id, r.thread_id, r.assistant_id, r.status, r.metadata, r.multitask, " TIME(        \
-	    "r.created_at") ", " TIME("coalesce(r.ended_at, r.created_at)") ", r.workflow, "      \
-									    "CASE WHEN r.status " \
-									    "= 'failed' THEN "    \
-									    "(SELECT "            \
-									    "e.data->'error'->>'" \
-									    "code' FROM "         \
-									    "run_events e "       \
-									    "WHERE e.run_id = "   \
-									    "r.run_id AND e.seq " \
-									    "= r.next_seq - 1) "  \
-									    "END "                \
+#define RUN                                                                                        \
+	"r.run_id, r.thread_id, r.assistant_id, r.status, r.metadata, r.multitask, " TIME(         \
+	    "r.created_at") ", " TIME("coalesce(r.ended_at, r.created_at)") ", r.workflow, "       \
+									    "CASE WHEN r.status "  \
+									    "= 'failed' THEN "     \
+									    "(SELECT "             \
+									    "e.data->'error'->>'"  \
+									    "code' FROM "          \
+									    "run_events e "        \
+									    "WHERE e.run_id = "    \
+									    "r.run_id AND e.seq "  \
+									    "= r.next_seq - 1) "   \
+									    "END, "                \
+									    "r.request->'options'" \
+									    "->'stream_mode' "     \
 									    "FROM agent_runs r "
 /* A run without a thread is found under its own id as if that were its thread. Runs that only edit
  * a thread's state are no runs to the clients of this API. */

@@ -99,6 +99,13 @@ test('a run goes on without its client, and is joined again by another', async (
   assert.equal((await client.runs.get(thread_id, run_id)).status, 'success');
 });
 
+test('who joins without modes gets those of who began the run', async () => {
+  const { thread_id } = await client.threads.create();
+  const { run_id } = await client.runs.create(thread_id, 'agent', { input: hello, streamMode: ['updates', 'tasks'] });
+  const joined = await collect(client.runs.joinStream(thread_id, run_id));
+  assert.deepEqual(Object.keys(joined.events).sort(), ['metadata', 'tasks', 'updates']);
+});
+
 test('on_disconnect: cancel ends the run with its client', async () => {
   const { thread_id } = await client.threads.create();
   const { frames: seen } = await raw('POST', `/threads/${thread_id}/runs/stream`, {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NOBODY "01a20e14-1998-731f-b1c7-8314e9e6e726" /* a uuid that nothing has */
 
@@ -394,6 +395,108 @@ START_TEST(bad_runs_are_refused_before_they_begin)
 }
 END_TEST
 
+#define QUESTION "{\"assistant_id\": \"approve\", \"input\": {\"messages\": []}}"
+
+START_TEST(a_copy_lives_on_without_its_original)
+{
+	char *id = made("/threads", "{}", "thread_id"), *copy;
+	json_t *j;
+
+	done("POST", path_to("/threads/%s/runs/wait", id), QUESTION);
+	copy = made(path_to("/threads/%s/copy", id), "{}", "thread_id");
+	ck_assert_int_eq(ask(c, "DELETE", path_to("/threads/%s", id), NULL)->status, 204);
+	j = done("GET", path_to("/threads/%s/state", copy), NULL);
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(j, "next"), 0)), "ask");
+	ck_assert_str_eq(
+	    text(done("GET", path_to("/threads/%s", copy), NULL), "status"), "interrupted");
+	j = done("POST", path_to("/threads/%s/runs/wait", copy),
+	    "{\"assistant_id\": \"approve\", \"command\": {\"resume\": \"yes\"}}");
+	ck_assert_str_eq(text(j, "answer"), "yes");
+	free(id);
+	free(copy);
+}
+END_TEST
+
+/* Asks for the run itself, whatever its thread, until it is not there. */
+static void
+is_gone(const char *run_id)
+{
+	struct timespec pause = { 0, 20 * 1000 * 1000 };
+	int i;
+
+	for (i = 0; i < 1000 && client_get(c, path_to("/v1/runs/%s", run_id))->status != 404; i++)
+		nanosleep(&pause, NULL); /* the state of another process: there is no event */
+	ck_assert_int_eq(client_get(c, path_to("/v1/runs/%s", run_id))->status, 404);
+}
+
+START_TEST(a_thread_that_is_deleted_takes_its_runs_along)
+{
+	char *id = made("/threads", "{}", "thread_id"), *over, *live;
+
+	over = made(path_to("/threads/%s/runs", id), QUESTION, "run_id");
+	done("GET", path_to("/threads/%s/runs/%s/join", id, over), NULL);
+	live = made(path_to("/threads/%s/runs", id),
+	    "{\"assistant_id\": \"slow\", \"input\": {\"ms\": 60000}}", "run_id");
+	ck_assert_str_eq(text(done("GET", path_to("/threads/%s", id), NULL), "status"), "busy");
+	ck_assert_int_eq(ask(c, "DELETE", path_to("/threads/%s", id), NULL)->status, 204);
+	is_gone(over);
+	is_gone(live);
+	free(id);
+	free(over);
+	free(live);
+}
+END_TEST
+
+START_TEST(a_run_may_begin_later_and_be_cancelled_before)
+{
+	char *id = made("/threads", "{}", "thread_id"), *run;
+	json_t *j;
+
+	run = made(path_to("/threads/%s/runs", id),
+	    "{\"assistant_id\": \"echo\", \"after_seconds\": 3600, \"metadata\": {\"a\": 1}}",
+	    "run_id");
+	j = done("GET", path_to("/threads/%s/runs/%s", id, run), NULL);
+	ck_assert_str_eq(text(j, "status"), "pending");
+	ck_assert_int_eq(
+	    json_integer_value(json_object_get(json_object_get(j, "metadata"), "a")), 1);
+	ck_assert_uint_eq(
+	    json_array_size(done("GET", path_to("/threads/%s/runs?status=pending", id), NULL)), 1);
+	done("POST", path_to("/threads/%s/runs/%s/cancel?wait=1", id, run), NULL);
+	j = done("GET", path_to("/threads/%s/runs/%s", id, run), NULL);
+	ck_assert_str_eq(text(j, "status"), "interrupted");
+	free(id);
+	free(run);
+}
+END_TEST
+
+START_TEST(the_context_is_what_assistant_thread_and_run_say)
+{
+	char *id = made("/threads", "{}", "thread_id"), *assistant, *run;
+	char body[400];
+	json_t *events, *context;
+
+	assistant = made("/assistants",
+	    "{\"graph_id\": \"echo\", \"config\": {\"configurable\": {\"a\": 1, \"b\": 1}}, "
+	    "\"context\": {\"d\": 1}}",
+	    "assistant_id");
+	snprintf(body, sizeof body,
+	    "{\"assistant_id\": \"%s\", \"input\": {\"messages\": [\"x\"]}, \"config\": "
+	    "{\"configurable\": {\"b\": 2, \"c\": 2, \"thread_id\": \"x\"}}, \"context\": "
+	    "{\"e\": 2}}",
+	    assistant);
+	run = made(path_to("/threads/%s/runs", id), body, "run_id");
+	done("GET", path_to("/threads/%s/runs/%s/join", id, run), NULL);
+	events = json_object_get(done("GET", path_to("/v1/runs/%s", run), NULL), "events");
+	context = json_pack("{s:i, s:i, s:i, s:i, s:i}", "a", 1, "b", 2, "c", 2, "d", 1, "e", 2);
+	ck_assert_msg(json_equal(json_object_get(json_array_get(events, 0), "context"), context),
+	    "%s", json_dumps(json_array_get(events, 0), 0));
+	json_decref(context);
+	free(id);
+	free(assistant);
+	free(run);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- who may what */
 
 START_TEST(what_is_another_tenants_does_not_exist)
@@ -473,6 +576,10 @@ main(void)
 	tcase_add_test(t, threads_are_made_changed_found_and_deleted);
 	tcase_add_test(t, bad_thread_requests_say_what_is_wrong);
 	tcase_add_test(t, bad_runs_are_refused_before_they_begin);
+	tcase_add_test(t, a_copy_lives_on_without_its_original);
+	tcase_add_test(t, a_thread_that_is_deleted_takes_its_runs_along);
+	tcase_add_test(t, a_run_may_begin_later_and_be_cancelled_before);
+	tcase_add_test(t, the_context_is_what_assistant_thread_and_run_say);
 	tcase_add_test(t, what_is_another_tenants_does_not_exist);
 	tcase_add_test(t, each_area_has_its_permissions);
 	suite_add_tcase(suite, t);
