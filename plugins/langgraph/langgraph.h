@@ -25,6 +25,9 @@ enum { NEED_RUNS };
 #define LG_NODES_MAX 256u /* names in interrupt_before and interrupt_after */
 #define LG_AFTER_S_MAX (30 * 86400)
 
+/* In the metadata of a run that only edits a thread's state: it is no run to clients. */
+#define LG_EDIT "insula_update"
+
 /* The statements; langgraph_sql.c has them. */
 enum lg_sql {
 	S_ASSISTANT_GET,

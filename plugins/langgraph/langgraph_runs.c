@@ -261,6 +261,7 @@ prepare(ins_ctx *ctx, struct lg *lg, struct begin *b, const json_t *body)
 	lg_merge(metadata, b->assistant.metadata);
 	lg_merge(metadata, json_object_get(config, "metadata"));
 	lg_merge(metadata, lg_get(body, "metadata"));
+	json_object_del(metadata, LG_EDIT); /* which would hide the run */
 	if (b->thread_id == NULL && b->keep) {
 		if ((id = ins_alloc(ctx, LG_UUID_LEN + 1)) == NULL)
 			return ins_fail(ctx, INS_ENOMEM, "out of memory");

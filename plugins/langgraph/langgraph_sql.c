@@ -72,7 +72,12 @@
 /* A run without a thread is found under its own id as if that were its thread. Runs that only edit
  * a thread's state are no runs to the clients of this API. */
 #define RUN_OF_THREAD "(r.thread_id = $1::uuid OR (r.thread_id IS NULL AND r.run_id = $1::uuid)) "
-#define NO_UPDATE "NOT r.metadata ? 'insula_update' "
+#define NO_UPDATE "NOT r.metadata ? '" LG_EDIT "' "
+
+/* A copy of the thread may stand at one of its runs: that one stays. */
+#define NO_COPY                                                                               \
+	"NOT EXISTS (SELECT 1 FROM threads o WHERE o.head_run = r.run_id AND o.thread_id <> " \
+	"$1::uuid) "
 
 const char *const lg_sql[S_COUNT] = {
 	[S_ASSISTANT_GET] = "SELECT " ASSISTANT
@@ -149,14 +154,13 @@ const char *const lg_sql[S_COUNT] = {
 	    "o.values, o.interrupts, o.error, o.head_run, o.head_seq, o.state_updated_at "
 	    "FROM threads o WHERE o.thread_id = $1::uuid RETURNING " THREAD,
 	[S_THREAD_COUNT] = "SELECT count(*)" THREADS_WHERE,
+	/* what the engine must end, or may hold */
 	[S_THREAD_LIVE] = "SELECT r.run_id FROM agent_runs r WHERE r.thread_id = $1::uuid "
-			  "AND r.status IN ('pending', 'running')",
-	/* A copy of the thread may stand at the end of one of its runs: that one stays. */
+			  "AND r.status IN ('pending', 'running', 'interrupted') AND " NO_COPY,
 	[S_THREAD_RUNS_DELETE] =
 	    "WITH gone AS (DELETE FROM agent_runs r WHERE r.thread_id = $1::uuid "
-	    "AND r.status NOT IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM threads o "
-	    "WHERE o.head_run = r.run_id AND o.thread_id <> $1::uuid) RETURNING r.run_id) "
-	    "DELETE FROM run_events e USING gone WHERE e.run_id = gone.run_id",
+	    "AND r.status NOT IN ('pending', 'running', 'interrupted') AND " NO_COPY
+	    "RETURNING r.run_id) DELETE FROM run_events e USING gone WHERE e.run_id = gone.run_id",
 	/* where it stands: in the run that is under way, else where the last one ended */
 	[S_THREAD_HEAD] =
 	    "SELECT coalesce(l.run_id, t.head_run), CASE WHEN l.run_id IS NULL THEN t.head_seq "

@@ -262,7 +262,7 @@ edit(
 	req.workflow = head.workflow;
 	req.thread_id = id;
 	req.options = ins_json_end(ctx, options);
-	req.metadata = ins_json_end(ctx, json_pack("{s:b}", "insula_update", 1));
+	req.metadata = ins_json_end(ctx, json_pack("{s:b}", LG_EDIT, 1));
 	if (req.options == NULL || req.metadata == NULL)
 		return ins_fail(ctx, INS_ENOMEM, "out of memory");
 	r = runs->start(ctx, runs->self, &req, &run_id, &watch);
