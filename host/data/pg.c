@@ -11,14 +11,14 @@
 #include "data/pg_impl.h"
 
 static int slot = -1;
-static int configured;
+static int configured, reading;
 static _Atomic int ready[LOOP_MAX];
-static struct ins_metric *m_duration, *m_failed;
+static struct ins_metric *m_duration, *m_failed, *m_reads;
 
 unsigned
 pg_conns_of(enum pg_role role)
 {
-	return role == PG_APP ? PG_CONNS_PER_LOOP : 1;
+	return role == PG_APP ? PG_CONNS_PER_LOOP : role == PG_READ ? (unsigned)reading : 1;
 }
 
 static struct pg_loop *
@@ -269,6 +269,7 @@ hand_over(struct ins_ctx *ctx, struct pg_group *g, struct ins_rows **ret_rows)
 		if (rows == NULL || arena_cleanup(&ctx->arena, clear, rows) != 0)
 			return task_fail(ctx, INS_ENOMEM, "the result does not fit");
 		rows->magic = PG_ROWS_MAGIC;
+		rows->stale = g->role == PG_READ;
 		rows->res = g->calls[i].res;
 		g->calls[i].res = NULL;
 		ret_rows[i] = rows;
@@ -325,13 +326,42 @@ run(struct ins_ctx *ctx, enum pg_role role, const char *const set[3], const ins_
 	return r;
 }
 
+/* May the standby answer, and is it there? Otherwise the primary is quicker than waiting for it. */
+static int
+from_standby(struct ins_ctx *ctx, const ins_call *calls, size_t n)
+{
+	struct pg_loop *pl = pg_loop_of(ctx->loop);
+	size_t i;
+
+	if (!reading || n == 0 || pl == NULL || pl->stopping || ctx->canceled)
+		return 0;
+	for (i = 0; i < n; i++)
+		if (!calls[i].stmt->stale)
+			return 0;
+	if (pick(pl, PG_READ) != NULL)
+		return 1;
+	metric_add(m_reads, "primary", 1);
+	return 0;
+}
+
 int
 pg_batch(struct ins_ctx *ctx, enum pg_role role, const char *tenants, const char *user,
     const ins_call *calls, size_t n, struct ins_rows **ret_rows)
 {
 	const char *set[3] = { role == PG_APP ? "app.current_tenant_id" : "app.tenants",
 		tenants == NULL ? "" : tenants, user == NULL ? "" : user };
+	int r, had = ctx->err_code;
 
+	if (role == PG_APP && from_standby(ctx, calls, n)) {
+		r = run(ctx, PG_READ, set, calls, n, ret_rows);
+		metric_add(m_reads, r == 0 ? "standby" : "primary", 1);
+		if (r == 0 || r == -INS_ECANCELED)
+			return r;
+		/* Lost, behind a migration, or in conflict with what it replays: to read again does
+		 * no harm. */
+		if (had == 0)
+			task_clear_error(ctx);
+	}
 	return run(ctx, role, set, calls, n, ret_rows);
 }
 
@@ -364,9 +394,19 @@ pg_init(const char *url)
 	    "From a task's call to its results, waiting for a connection included.", NULL);
 	m_failed = metric_get(METRIC_COUNTER, "database_errors_total",
 	    "Groups of statements that failed, by SQLSTATE.", "sqlstate");
+	m_reads = metric_get(METRIC_COUNTER, "database_stale_reads_total",
+	    "Groups that the standby may answer, by the server that did.", "server");
 	configured = url != NULL;
 	if (configured)
 		pg_connect_init(url);
+}
+
+void
+pg_read_from(const char *url)
+{
+	ASSERT(configured);
+	pg_connect_read(url);
+	reading = 1;
 }
 
 void
@@ -374,7 +414,7 @@ pg_fini(void)
 {
 	if (configured)
 		pg_connect_fini();
-	configured = 0;
+	configured = reading = 0;
 }
 
 void
@@ -396,6 +436,8 @@ pg_loop_start(struct ins_loop *loop)
 	loop->slots[slot] = pl;
 	for (i = 0; i < pg_conns_of(PG_APP); i++)
 		pg_conn_open(&pl->conns[PG_APP][i]);
+	for (i = 0; i < pg_conns_of(PG_READ); i++)
+		pg_conn_open(&pl->conns[PG_READ][i]);
 }
 
 void

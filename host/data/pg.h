@@ -21,9 +21,10 @@ enum pg_role {
 	PG_APP,    /* insula_app: one tenant at a time */
 	PG_ENGINE, /* insula_engine: run tables of the tenants that a batch names; ids of all
 		      tenants; connects at its first use */
+	PG_READ,   /* insula_app on the standby; only pg_batch() itself goes there */
 	PG_ROLES
 };
-#define PG_CONNS_PER_LOOP 2            /* of PG_APP; PG_ENGINE has 1 */
+#define PG_CONNS_PER_LOOP 2            /* of PG_APP; the others have 1 */
 #define PG_GROUPS_IN_FLIGHT 64         /* per connection */
 #define PG_WAITERS_MAX 4096            /* per loop: -INS_ELIMIT past it */
 #define PG_WAIT_MS 2000                /* for a connection: -INS_EUNAVAILABLE past it */
@@ -42,6 +43,9 @@ enum pg_role {
 struct ins_stmt *pg_stmt_new(const char *sql, char err[160]);
 /* No group that names it may be waiting. The connections forget it when its place is used again. */
 void pg_stmt_free(struct ins_stmt *);
+/* What it reads may be a little old: a group of such statements goes to the standby, when there is
+ * one, and to the primary when that fails or is away. */
+void pg_stmt_stale(struct ins_stmt *);
 /* fn is called on the loop after each group with this statement that committed. */
 void pg_stmt_on_commit(struct ins_stmt *, void (*fn)(void));
 /* 0, or -1 and err: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or WITH, and nothing that
@@ -50,6 +54,8 @@ int pg_text_check(const char *sql, char err[160]);
 
 /* Control thread; before the loops start. url NULL: no database, every group fails. */
 void pg_init(const char *url);
+/* After pg_init(), before the loops start: where the statements of pg_stmt_stale() go. */
+void pg_read_from(const char *url);
 void pg_fini(void); /* after the loops have stopped */
 void pg_loop_start(struct ins_loop *);
 void pg_loop_stop(struct ins_loop *);
@@ -75,6 +81,7 @@ size_t pg_rows_count(const struct ins_rows *);
 size_t pg_rows_columns(const struct ins_rows *);
 const char *pg_value(const struct ins_rows *, size_t row, size_t col, size_t *ret_n);
 size_t pg_rows_affected(const struct ins_rows *);
+int pg_rows_stale(const struct ins_rows *); /* 1: from the standby */
 /* Frees what it holds before the task's end; no rows are left in it. */
 void pg_rows_end(struct ins_rows *);
 

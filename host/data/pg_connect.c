@@ -24,7 +24,7 @@ struct pg_connect {
 };
 
 static const char *const role_names[PG_ROLES] = {
-	[PG_APP] = "insula_app", [PG_ENGINE] = "insula_engine"
+	[PG_APP] = "insula_app", [PG_ENGINE] = "insula_engine", [PG_READ] = "insula_app"
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -32,7 +32,9 @@ static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static struct pg_connect *head;
 static int quit, started;
 static pthread_t thread;
-static char *url, *url_options;
+static struct target {
+	char *url, *options;
+} primary, standby;
 
 /* Everything a session needs before its first group: who it is, and the one statement that begins
  * each group. */
@@ -100,13 +102,13 @@ prove(PGconn *pg, const char *role)
 	return r;
 }
 
-PGconn *
-pg_connect_as(const char *role)
+static PGconn *
+connect_as(const struct target *t, const char *role)
 {
 	char options[1024], timeout[16], name[32], text[256];
 	const char *keys[] = { "connect_timeout", "application_name", "dbname", "options",
 		"client_encoding", NULL };
-	const char *values[] = { timeout, name, url, options, "UTF8", NULL };
+	const char *values[] = { timeout, name, t->url, options, "UTF8", NULL };
 	PGconn *pg;
 
 	if (!started)
@@ -114,7 +116,7 @@ pg_connect_as(const char *role)
 	snprintf(timeout, sizeof timeout, "%d", PG_CONNECT_S);
 	snprintf(name, sizeof name, "insula %s", role + strlen("insula_"));
 	snprintf(options, sizeof options,
-	    "%s -c role=%s -c statement_timeout=%d -c timezone=UTC -c datestyle=ISO", url_options,
+	    "%s -c role=%s -c statement_timeout=%d -c timezone=UTC -c datestyle=ISO", t->options,
 	    role, PG_STATEMENT_MS);
 	pg = PQconnectdbParams(keys, values, 1);
 	if (PQstatus(pg) != CONNECTION_OK) {
@@ -131,10 +133,16 @@ pg_connect_as(const char *role)
 	return NULL;
 }
 
+PGconn *
+pg_connect_as(const char *role)
+{
+	return connect_as(&primary, role);
+}
+
 static PGconn *
 make(enum pg_role role)
 {
-	PGconn *pg = pg_connect_as(role_names[role]);
+	PGconn *pg = connect_as(role == PG_READ ? &standby : &primary, role_names[role]);
 	PGresult *res;
 	int ok;
 
@@ -229,24 +237,47 @@ pg_connect_abandon(struct pg_connect *c)
 	AZ(pthread_mutex_unlock(&lock));
 }
 
-void
-pg_connect_init(const char *u)
+static void
+target_set(struct target *t, const char *url)
 {
 	PQconninfoOption *o, *opts;
-	sigset_t all, old;
 	char *err = NULL;
 
-	ASSERT(!started);
-	url = base_strdup(u);
-	url_options = NULL;
-	opts = PQconninfoParse(u, &err);
+	t->url = base_strdup(url);
+	t->options = NULL;
+	opts = PQconninfoParse(url, &err);
 	for (o = opts; o != NULL && o->keyword != NULL; o++)
 		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
-			url_options = base_strdup(o->val);
+			t->options = base_strdup(o->val);
 	PQconninfoFree(opts);
 	PQfreemem(err);
-	if (url_options == NULL)
-		url_options = base_strdup("");
+	if (t->options == NULL)
+		t->options = base_strdup("");
+}
+
+static void
+target_clear(struct target *t)
+{
+	free(t->url);
+	free(t->options);
+	memset(t, 0, sizeof *t);
+}
+
+void
+pg_connect_read(const char *url)
+{
+	AZ(pthread_mutex_lock(&lock));
+	target_set(&standby, url);
+	AZ(pthread_mutex_unlock(&lock));
+}
+
+void
+pg_connect_init(const char *url)
+{
+	sigset_t all, old;
+
+	ASSERT(!started);
+	target_set(&primary, url);
 	quit = 0;
 	started = 1;
 	sigfillset(&all);
@@ -266,7 +297,7 @@ pg_connect_fini(void)
 	AZ(pthread_mutex_unlock(&lock));
 	AZ(pthread_join(thread, NULL));
 	ASSERT(head == NULL);
-	free(url);
-	free(url_options);
+	target_clear(&primary);
+	target_clear(&standby);
 	started = 0;
 }

@@ -20,10 +20,12 @@ struct ins_stmt {
 	uint64_t id;   /* never used again; its name on the server is "s<id>" */
 	char *sql;
 	void (*on_commit)(void);
+	int stale;
 };
 
 struct ins_rows {
 	uint32_t magic;
+	int stale;
 	PGresult *res;
 };
 
@@ -109,6 +111,7 @@ void pg_conn_send(struct pg_conn *, struct pg_group *);
 
 /* pg_connect.c: the connecting thread */
 void pg_connect_init(const char *url);
+void pg_connect_read(const char *url); /* for PG_READ */
 void pg_connect_fini(void);
 /* A blocking connection under this role, proved; NULL, with a log line. Between init and fini, any
  * thread but a loop's. */

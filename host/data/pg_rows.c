@@ -31,6 +31,13 @@ pg_value(const struct ins_rows *r, size_t row, size_t col, size_t *ret_n)
 	return PQgetvalue(r->res, i, j);
 }
 
+int
+pg_rows_stale(const struct ins_rows *r)
+{
+	CHECK_OBJ(r, PG_ROWS_MAGIC);
+	return r->stale;
+}
+
 void
 pg_rows_end(struct ins_rows *r)
 {

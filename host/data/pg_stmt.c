@@ -212,6 +212,13 @@ pg_stmt_new(const char *sql, char err[160])
 }
 
 void
+pg_stmt_stale(struct ins_stmt *s)
+{
+	CHECK_OBJ(s, PG_STMT_MAGIC);
+	s->stale = 1;
+}
+
+void
 pg_stmt_on_commit(struct ins_stmt *s, void (*fn)(void))
 {
 	CHECK_OBJ(s, PG_STMT_MAGIC);

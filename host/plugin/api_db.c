@@ -29,6 +29,16 @@ db_stmt(ins_host *host, const char *sql)
 	return stmt;
 }
 
+static const ins_stmt *
+db_stmt_stale(ins_host *host, const char *sql)
+{
+	const ins_stmt *stmt = db_stmt(host, sql);
+
+	if (stmt != NULL)
+		pg_stmt_stale(plugin_of(host)->stmts->stmt);
+	return stmt;
+}
+
 static int
 db_batch(ins_ctx *ctx, const ins_call *calls, size_t n, ins_rows **ret_rows)
 {
@@ -48,4 +58,6 @@ const ins_db_api api_db = {
 	.value = pg_value,
 	.affected = pg_rows_affected,
 	.end = pg_rows_end,
+	.stmt_stale = db_stmt_stale,
+	.stale = pg_rows_stale,
 };

@@ -96,10 +96,15 @@ static const ins_option data_table[] = {
 };
 
 struct conf_url_opt {
-	const char *url;
+	const char *url, *read_url;
 };
 static const ins_option url_table[] = {
 	INS_OPT_STR(struct conf_url_opt, url, NULL, "where it is"),
+	INS_OPT_END(struct conf_url_opt),
+};
+static const ins_option pg_table[] = {
+	INS_OPT_STR(struct conf_url_opt, url, NULL, "where it is"),
+	INS_OPT_STR(struct conf_url_opt, read_url, "", "a streaming standby, for what may be old"),
 	INS_OPT_END(struct conf_url_opt),
 };
 
@@ -238,25 +243,40 @@ conf_read_limits(struct conf *c, const json_t *obj, char err[CONF_ERR_MAX])
 }
 
 static int
-conf_read_url(struct conf *c, const char *path, const json_t *obj, const char *const *schemes,
+conf_check_url(struct conf *c, const char *path, const char *url, const char *const *schemes,
     const char **ret, char err[CONF_ERR_MAX])
+{
+	size_t i;
+
+	for (i = 0; schemes[i] != NULL; i++)
+		if (strncmp(url, schemes[i], strlen(schemes[i])) == 0)
+			break;
+	if (schemes[i] == NULL)
+		return conf_error(&c->doc, path, err, "must begin with %s", schemes[0]);
+	*ret = url;
+	return 0;
+}
+
+/* ret_read: the second URL of PostgreSQL; NULL for the others. */
+static int
+conf_read_url(struct conf *c, const char *path, const json_t *obj, const char *const *schemes,
+    const char **ret, const char **ret_read, char err[CONF_ERR_MAX])
 {
 	struct conf_url_opt *o;
 	char at[CONF_PATH_MAX];
-	size_t i;
 
 	if (obj == NULL)
 		return 0;
-	if (conf_options(&c->doc, path, obj, url_table, &c->arena, (void **)&o, err) != 0)
+	if (conf_options(&c->doc, path, obj, ret_read != NULL ? pg_table : url_table, &c->arena,
+		(void **)&o, err) != 0)
 		return -1;
-	for (i = 0; schemes[i] != NULL; i++)
-		if (strncmp(o->url, schemes[i], strlen(schemes[i])) == 0)
-			break;
 	snprintf(at, sizeof at, "%s.url", path);
-	if (schemes[i] == NULL)
-		return conf_error(&c->doc, at, err, "must begin with %s", schemes[0]);
-	*ret = o->url;
-	return 0;
+	if (conf_check_url(c, at, o->url, schemes, ret, err) != 0)
+		return -1;
+	if (ret_read == NULL || *o->read_url == '\0')
+		return 0;
+	snprintf(at, sizeof at, "%s.read_url", path);
+	return conf_check_url(c, at, o->read_url, schemes, ret_read, err);
 }
 
 static int
@@ -269,9 +289,9 @@ conf_read_data(struct conf *c, const json_t *obj, char err[CONF_ERR_MAX])
 
 	if (conf_options(&c->doc, "data", obj, data_table, &c->arena, (void **)&o, err) != 0)
 		return -1;
-	if (conf_read_url(c, "data.pg", o->pg, pg, &c->pg_url, err) != 0 ||
-	    conf_read_url(c, "data.nats", o->nats, nats, &c->nats_url, err) != 0 ||
-	    conf_read_url(c, "data.redis", o->redis, redis, &c->redis_url, err) != 0)
+	if (conf_read_url(c, "data.pg", o->pg, pg, &c->pg_url, &c->pg_read_url, err) != 0 ||
+	    conf_read_url(c, "data.nats", o->nats, nats, &c->nats_url, NULL, err) != 0 ||
+	    conf_read_url(c, "data.redis", o->redis, redis, &c->redis_url, NULL, err) != 0)
 		return -1;
 	return 0;
 }

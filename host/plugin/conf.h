@@ -81,6 +81,7 @@ struct conf {
 	int64_t body_max, conn_bytes_max, request_ms, drain_ms;
 	int tasks_per_conn_max;
 	const char *pg_url, *nats_url, *redis_url; /* NULL = none */
+	const char *pg_read_url;                   /* a streaming standby; NULL = none */
 	const char *plugin_path[CONF_PATHS_MAX];
 	size_t n_plugin_path;
 	struct conf_plugin plugins[CONF_PLUGINS_MAX];

@@ -394,6 +394,8 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 	fetch_init();
 	if (sv.conf->pg_url != NULL) {
 		pg_init(sv.conf->pg_url);
+		if (sv.conf->pg_read_url != NULL)
+			pg_read_from(sv.conf->pg_read_url);
 		tenant_lookup_init();
 	}
 	if (sv.conf->redis_url != NULL)

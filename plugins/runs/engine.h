@@ -87,7 +87,8 @@ struct stmts {
 	const ins_stmt *lease_renew, *lease_take, *lease_release, *ahead;
 	const ins_stmt *host_beat, *host_units, *host_leave, *host_forget;
 	const ins_stmt *tenants, *live, *events, *one, *some;
-	const ins_stmt *follow, *follow_run, *get, *get_events, *list;
+	const ins_stmt *follow, *follow_run, *get, *get_events, *list, *get_stale,
+	    *get_events_stale;
 	const ins_stmt *by_key, *lock_thread, *pend, *pend_ready, *displace, *displace_ready,
 	    *displace_pending;
 	const ins_stmt *due, *seen, *inbox, *drop_message, *pending, *busy;

@@ -207,7 +207,7 @@ START_TEST(after_kill_9_runs_go_on_elsewhere_within_the_limits_of_R1)
 
 	snprintf(plan, sizeof plan,
 	    "[{\"name\": \"a\"}, {\"name\": \"open\", \"ms\": %d, \"timeout_ms\": 600000}]",
-	    longer ? 30000 : 6000);
+	    longer ? 150000 : 6000);
 	begin(n, plan);
 	cluster_until(
 	    "0", "SELECT count(*) FROM agent_runs WHERE status <> 'running' OR next_seq < 2");
@@ -412,7 +412,7 @@ main(void)
 	    "  stepper: {config: {trace: \"%s\"}}\n",
 	    trace);
 	cluster_start(plugins, 1);
-	tcase_set_timeout(t, longer ? 900 : 180);
+	tcase_set_timeout(t, longer ? 1800 : 180);
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, every_host_has_its_share_and_knows_the_others);
 	tcase_add_test(t, runs_begun_through_haproxy_finish_wherever_they_execute);

@@ -45,7 +45,7 @@ void cluster_again(unsigned i, const char *id, const char *profile, const char *
 void cluster_nats_kill(void);
 void cluster_nats_again(void);
 
-/* Waits for SQL to give this value; ends the test after 60 s. */
+/* Waits for SQL to give this value; ends the program after 60 s (INSULA_LONG: 600 s). */
 void cluster_until(const char *value, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Waits until each running host has its share of the shards, and nobody else has one. */
 void cluster_until_shared(void);

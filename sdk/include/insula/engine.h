@@ -27,8 +27,8 @@ ins_engine_spawn(ins_ctx *ctx, ins_host *host, const ins_principal *who, const c
 	return ins_api_->engine->spawn(ctx, host, who, name, fn, arg);
 }
 
-/* Cancels a task that ins_engine_spawn() began on this loop and that has not returned: its next await
- * returns -INS_ECANCELED. Does not suspend. */
+/* Cancels a task that ins_engine_spawn() began on this loop and that has not returned: its next
+ * await returns -INS_ECANCELED. Does not suspend. */
 static inline void
 ins_engine_cancel(ins_ctx *task)
 {

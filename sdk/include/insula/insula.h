@@ -317,6 +317,8 @@ typedef struct {
 	const char *(*value)(const ins_rows *, size_t row, size_t col, size_t *ret_n);
 	size_t (*affected)(const ins_rows *);
 	void (*end)(ins_rows *);
+	const ins_stmt *(*stmt_stale)(ins_host *, const char *sql);
+	int (*stale)(const ins_rows *);
 } ins_db_api;
 
 typedef struct {

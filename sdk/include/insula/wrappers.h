@@ -590,6 +590,23 @@ ins_stmt_new(ins_host *host, const char *sql)
 	return ins_api_->db->stmt(host, sql);
 }
 
+/* As ins_stmt_new(), for a text that only reads and whose answer may be a little old: what was
+ * committed a moment ago may be missing. A batch of nothing but such statements is answered by the
+ * standby (data.pg.read_url) when there is one that answers, else by the primary. */
+static inline const ins_stmt *
+ins_stmt_new_stale(ins_host *host, const char *sql)
+{
+	return ins_api_->db->stmt_stale(host, sql);
+}
+
+/* 1: these rows are the standby's. Ask the primary, with another statement, where what is missing
+ * or not over may just not be known there yet. */
+static inline int
+ins_rows_stale(const ins_rows *rows)
+{
+	return ins_api_->db->stale(rows);
+}
+
 /* Runs n calls as one implicit transaction in one round trip, inside the ctx's tenant. ret_rows may
  * be NULL, else it has n places. Any failing call fails all: -INS_ECONFLICT (unique violation,
  * 40001), -INS_EINVAL (bad input: class 22, 23), -INS_EUNAVAILABLE (no database), -INS_EINTERNAL.
