@@ -84,6 +84,25 @@ run_remove(struct run *run)
 	run_unref(run);
 }
 
+int
+run_thread_busy(const struct run *run)
+{
+	const struct engine *e = run->engine;
+	const struct run *other;
+	unsigned i;
+
+	if (run->thread_id[0] == '\0')
+		return 0;
+	for (i = 0; i < RUNS_TABLE; i++)
+		for (other = e->table[i]; other != NULL; other = other->bucket_next)
+			if (other != run && strcmp(other->thread_id, run->thread_id) == 0 &&
+			    strcmp(other->tenant_id, run->tenant_id) == 0 &&
+			    (other->promoting || other->n_pending > 0 ||
+				(!other->fold.ended && !other->fold.stopped)))
+				return 1;
+	return 0;
+}
+
 void
 run_rest(ins_ctx *ctx, struct run *run)
 {
@@ -91,7 +110,7 @@ run_rest(ins_ctx *ctx, struct run *run)
 
 	(void)ctx;
 	if (run->state == RUN_LIVE && run->n_pending == 0 && !run->promoting &&
-	    run->committed > 0 && run->watches == NULL && run_sleeps(run, &until))
+	    run->committed > 0 && run->watches == NULL && run->sleeps && run_sleeps(run, &until))
 		run_remove(run);
 }
 

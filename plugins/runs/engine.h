@@ -93,6 +93,7 @@ struct stmts {
 	    *displace_pending;
 	const ins_stmt *due, *seen, *inbox, *drop_message, *pending, *busy;
 	const ins_stmt *send, *send_ready, *find, *cancel_pending, *delete_events, *delete_run;
+	const ins_stmt *checkpoint, *end_pending, *forget, *over_events, *over_run;
 	const ins_stmt *state_row, *state_events;
 };
 
@@ -119,7 +120,7 @@ struct plugin {
 
 /* A row of run_ready. */
 struct ready {
-	int64_t id;
+	int64_t id, at_us;
 	char run_id[37], tenant_id[37];
 };
 
@@ -146,6 +147,7 @@ struct run {
 	json_t *metadata;
 	int shard;
 	struct fold fold;
+	int64_t sleeps_until;      /* when it sleeps; 0 = for ever */
 	int64_t snapped, snapping; /* seqs of the last snapshot, -1 = none, and of that under way */
 	int64_t ready_ids[RUNS_READY_IDS]; /* rows of run_ready that its next commit settles */
 	unsigned n_ready, n_settling;      /* of which in the batch under way */
@@ -159,6 +161,8 @@ struct run {
 	unsigned queued : 1;
 	unsigned abandoned : 1; /* its starter was told that it could not be begun */
 	unsigned promoting : 1; /* pending, and about to begin */
+	unsigned sleeps : 1;    /* so its row says, after the batch under way or the last one */
+	unsigned no_head : 1;   /* its thread keeps the state that it has */
 	unsigned slept : 1;     /* run_ready may hold a time for it */
 	unsigned relayed : 1;   /* somebody watches it from another loop or host */
 	unsigned deleting : 1;  /* its rows go with its end */
@@ -203,7 +207,7 @@ struct engine {
 	int64_t due_us; /* not later than the earliest timer of a run in memory; 0 = none */
 	ins_cond *due;
 	int firing;
-	int polling, poll_again;
+	int polling, poll_again, loading;
 	ins_relay *wakes, *wanted;
 	char wanted_ids[RUNS_WANTED_IDS][37]; /* watched from elsewhere before they came; a ring */
 	unsigned n_wanted;
@@ -288,7 +292,7 @@ int engine_pick_shard(struct engine *);
 void engine_load_init(struct plugin *);
 void engine_load_start(ins_ctx *, struct engine *); /* the runs of shards that were got */
 /* After a commit of this run failed: looks what the log says. */
-int run_reload(ins_ctx *, struct run *);
+int run_reload(ins_ctx *, struct run *, int why);
 
 /* The runs with these ids, each of which `then` gets when it is loaded; see engine_ready.c. */
 int engine_load_some(ins_ctx *, struct engine *, const struct ready *, unsigned n);
@@ -352,7 +356,13 @@ void engine_ready_init(struct plugin *);
 /* Looks for what is due in our shards, soon. */
 void engine_poll(ins_ctx *, struct engine *);
 /* A run that is in memory looks for its messages, because of this row of run_ready. */
-int run_take_messages(ins_ctx *, struct run *, int64_t ready_id);
+int run_take_messages(ins_ctx *, struct run *, const struct ready *);
+/* Takes what is in the inbox: how many events came of it, or an error. */
+int run_take_inbox(ins_ctx *, struct run *);
+/* What is due for this run goes, unseen: it is over, or can't be loaded. */
+int ready_forget(ins_ctx *, struct engine *, const char *run_id);
+/* 1 when another run of its thread is under way on this loop, which owns all of them. */
+int run_thread_busy(const struct run *);
 int engine_pulse_start(struct engine *);
 
 /* engine_relay.c */

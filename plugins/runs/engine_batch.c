@@ -28,7 +28,8 @@ static const char sql_start[] =
     "), r AS ("
     " INSERT INTO agent_runs (run_id, tenant_id, user_id, shard, workflow, version, next_seq,"
     "  status, budget, attrs, created_at, ended_at, wake_at, idem_key, metadata, assistant_id)"
-    " SELECT i.run_id, i.tenant_id, i.user_id, l.shard, i.workflow, i.version, i.next_seq,"
+    " SELECT i.run_id, CASE WHEN l.shard IS NULL THEN NULL ELSE i.tenant_id END, i.user_id, "
+    "l.shard, i.workflow, i.version, i.next_seq,"
     "  i.status, i.budget, i.attrs, i.created_at, i.ended_at, i.wake_at, i.idem_key, i.metadata,"
     "  i.assistant_id"
     " FROM i LEFT JOIN l ON l.shard = i.shard AND l.fence = i.fence"
@@ -36,7 +37,7 @@ static const char sql_start[] =
     ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
     " SELECT e.run_id, e.seq, r.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
     " FROM unnest($20::uuid[], $21::integer[], $22::text[], $23::integer[], $24::smallint[],"
-    "  $25::text[], $26::timestamptz[], $27::jsonb[])"
+    "  $25::text[], $26::timestamptz[], $27::json[])"
     "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
     "  LEFT JOIN r ON r.run_id = e.run_id";
 
@@ -61,7 +62,7 @@ static const char sql_append[] =
     ") INSERT INTO run_events (run_id, seq, tenant_id, type, step_id, attempt, node, ts, data)"
     " SELECT e.run_id, e.seq, u.tenant_id, e.type, e.step_id, e.attempt, e.node, e.ts, e.data"
     " FROM unnest($13::uuid[], $14::integer[], $15::text[], $16::integer[], $17::smallint[],"
-    "  $18::text[], $19::timestamptz[], $20::jsonb[])"
+    "  $18::text[], $19::timestamptz[], $20::json[])"
     "  AS e (run_id, seq, type, step_id, attempt, node, ts, data)"
     "  LEFT JOIN u ON u.run_id = e.run_id";
 
@@ -163,9 +164,9 @@ or_null(const char *z)
 static void
 add_wake(struct array *a, const struct run *run)
 {
-	int64_t until;
+	int64_t until = run->sleeps_until;
 
-	if (!run_sleeps(run, &until))
+	if (!run->sleeps)
 		array_null(a);
 	else if (until == 0)
 		array_text_z(a, "infinity");
@@ -342,6 +343,8 @@ build(ins_ctx *ctx, struct batch *b, struct engine *e, struct run **runs, unsign
 
 	for (i = 0; i < n; i++) {
 		add_tenant(b, runs[i]->tenant_id);
+		/* decided once: the row and what wakes it must agree */
+		runs[i]->sleeps = run_sleeps(runs[i], &runs[i]->sleeps_until) != 0;
 		if (runs[i]->state == RUN_NEW)
 			add_start(&b->with[WITH_START], runs[i]);
 		else

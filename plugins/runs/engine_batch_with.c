@@ -11,13 +11,13 @@ static const char sql_head[] =
     "UPDATE threads AS t SET status = i.status, \"values\" = i.v, interrupts = i.interrupts,"
     " error = i.error, head_run = i.run_id, head_seq = i.seq, updated_at = clock_timestamp(),"
     " state_updated_at = clock_timestamp()"
-    " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::jsonb[], $6::jsonb[],"
+    " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::json[], $5::jsonb[], $6::jsonb[],"
     "  $7::uuid[], $8::integer[])"
     "  AS i (tenant_id, thread_id, status, v, interrupts, error, run_id, seq)"
     " WHERE t.tenant_id = i.tenant_id AND t.thread_id = i.thread_id";
 static const char sql_snapshot[] =
     "INSERT INTO run_snapshots (run_id, seq, tenant_id, state)"
-    " SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::jsonb[])"
+    " SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::json[])"
     " ON CONFLICT DO NOTHING";
 static const char sql_snapshot_old[] =
     "DELETE FROM run_snapshots AS s USING unnest($1::uuid[], $2::integer[]) AS i (run_id, seq)"
@@ -38,7 +38,7 @@ static const char sql_next[] =
     " FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, thread_id)"
     " CROSS JOIN LATERAL (SELECT r.shard, r.run_id, r.tenant_id FROM agent_runs AS r"
     "  WHERE r.tenant_id = i.tenant_id AND r.thread_id = i.thread_id AND r.status = 'pending'"
-    "  ORDER BY r.run_id LIMIT 1) AS n";
+    "  AND r.wake_at <= clock_timestamp() ORDER BY r.run_id LIMIT 1) AS n";
 static const char sql_delete_events[] = "DELETE FROM run_events WHERE run_id = ANY ($1::uuid[])";
 static const char sql_delete[] = "DELETE FROM agent_runs WHERE run_id = ANY ($1::uuid[])";
 
@@ -164,7 +164,7 @@ add_thread(ins_ctx *ctx, struct columns *all, const struct run *run)
 
 	if (!f->ended && !f->stopped)
 		return;
-	if (!run->deleting && f->values_seq >= 0)
+	if (!run->deleting && !run->no_head && f->values_seq >= 0)
 		add_head(ctx, &all[WITH_HEAD], run);
 	a = row(&all[WITH_NEXT], 2);
 	array_text_z(&a[0], run->tenant_id);
@@ -192,7 +192,8 @@ batch_with(ins_ctx *ctx, struct columns *all, struct run *run)
 	}
 	if (run->slept)
 		array_text_z(&row(&all[WITH_AWAKE], 1)[0], run->run_id);
-	if (run_sleeps(run, &until) && until != 0) {
+	until = run->sleeps_until;
+	if (run->sleeps && until != 0) {
 		run->slept = 1;
 		a = row(&all[WITH_SLEEP], 4);
 		array_int(&a[0], run->shard);

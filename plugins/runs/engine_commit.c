@@ -247,7 +247,7 @@ failed(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n, int r)
 		return;
 	}
 	e->batch_max = 1;
-	r = run_reload(ctx, runs[0]);
+	r = run_reload(ctx, runs[0], r);
 	if (r == 0) {
 		run_unref(runs[0]);
 		return;

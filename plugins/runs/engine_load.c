@@ -36,6 +36,9 @@ static const char sql_some[] =
     " ORDER BY r.run_id LIMIT 256";
 static const char sql_one[] = "SELECT " RUN_COLUMNS ", r.status FROM agent_runs AS r" RUN_SNAPSHOT
 			      " WHERE r.run_id = $1::uuid";
+static const char sql_end_pending[] =
+    "UPDATE agent_runs SET status = 'failed', ended_at = clock_timestamp()"
+    " WHERE run_id = $1::uuid AND status = 'pending'";
 static const char sql_events[] =
     "SELECT run_id, seq, type, step_id, attempt, node,"
     " (extract(epoch FROM ts) * 1000000)::bigint, data"
@@ -68,6 +71,7 @@ engine_load_init(struct plugin *p)
 {
 	p->sql.tenants = ins_stmt_new(p->host, sql_tenants);
 	p->sql.live = ins_stmt_new(p->host, sql_live);
+	p->sql.end_pending = ins_stmt_new(p->host, sql_end_pending);
 	p->sql.some = ins_stmt_new(p->host, sql_some);
 	p->sql.one = ins_stmt_new(p->host, sql_one);
 	p->sql.events = ins_stmt_new(p->host, sql_events);
@@ -76,6 +80,8 @@ engine_load_init(struct plugin *p)
 static void
 load_free(struct load *l)
 {
+	if (l->ready != NULL)
+		l->engine->loading = 0;
 	for (; l->at < l->n_runs; l->at++)
 		run_unref(l->runs[l->at]);
 	free(l->tenants);
@@ -120,19 +126,25 @@ list_tenants(ins_ctx *ctx, struct load *l)
 	return r != 0 ? r : set_tenants(l, rows);
 }
 
-static int
+static void
 restore(struct run *run, const char *seq, const char *snapshot)
 {
 	json_t *j;
 	int r;
 
 	if (snapshot == NULL)
-		return 0;
+		return;
 	j = json_loads(snapshot, 0, NULL);
-	r = j == NULL ? -INS_ENOMEM : fold_restore(&run->fold, j);
+	r = j == NULL ? -INS_EINVAL : fold_restore(&run->fold, j);
 	json_decref(j);
+	if (r != 0) { /* not one of ours: the log itself says more */
+		struct fold_limits limits = run->fold.limits;
+
+		fold_fini(&run->fold);
+		fold_init(&run->fold, &limits);
+		return;
+	}
 	run->snapped = strtoll(seq, NULL, 10);
-	return r;
 }
 
 struct run *
@@ -159,10 +171,7 @@ run_from_row(struct engine *e, const ins_rows *rows, size_t i, int64_t *ret_next
 		    assistant == NULL ? "" : assistant);
 		run->fold.started_us = ins_value_int(rows, i, 9);
 		*ret_next = ins_value_int(rows, i, 6);
-		if (restore(run, ins_value(rows, i, 12), ins_value(rows, i, 13)) != 0) {
-			run_unref(run);
-			run = NULL;
-		}
+		restore(run, ins_value(rows, i, 12), ins_value(rows, i, 13));
 	}
 	json_decref(budget);
 	return run;
@@ -183,19 +192,19 @@ list_runs(ins_ctx *ctx, struct load *l)
 	if (r != 0)
 		return r;
 	n = ins_rows_count(rows);
-	l->listed_all = n < HEADERS_MAX || l->ids != NULL;
 	l->at = l->n_runs = 0;
 	for (i = 0; i < n; i++) {
 		const char *id = ins_value(rows, i, 0);
 
-		snprintf(l->after, sizeof l->after, "%s", id);
 		if (run_find(e, id) != NULL)
 			continue; /* began here since the shard is ours */
 		l->runs[l->n_runs] = run_from_row(e, rows, i, &l->expect[l->n_runs]);
 		if (l->runs[l->n_runs] == NULL)
-			return -INS_ENOMEM;
+			return -INS_ENOMEM; /* what is listed is loaded; then this page again */
+		snprintf(l->after, sizeof l->after, "%s", id);
 		l->n_runs++;
 	}
+	l->listed_all = n < HEADERS_MAX || l->ids != NULL;
 	return 0;
 }
 
@@ -229,8 +238,12 @@ read_page(ins_ctx *ctx, struct load *l, unsigned n, int64_t from)
 		    k < l->at + n - 1 && strcmp(l->runs[k]->run_id, ins_value(rows, row, 0)) != 0)
 			k++;
 		run = l->runs[k];
-		if (ev == NULL)
-			return -INS_ENOMEM;
+		if (ev == NULL) {
+			ins_log(ctx, INS_LOG_ERROR, "runs.unknown_event",
+			    json_pack("{s:s, s:s}", "run_id", run->run_id, "seq",
+				ins_value(rows, row, 1)));
+			continue; /* finish() finds the log wanting, and leaves it as it is */
+		}
 		if (fold_apply(&run->fold, ctx,
 			run_workflow(ctx, e->plugin, run->workflow, run->version), ev) != 0)
 			ins_log(ctx, INS_LOG_ERROR, "runs.bad_event",
@@ -301,10 +314,10 @@ see_to(ins_ctx *ctx, struct load *l, struct run *run)
 {
 	unsigned i;
 
-	run->slept = l->n_ready > 0;
+	run->slept = run->sleeps = l->n_ready > 0;
 	for (i = 0; i < l->n_ready; i++)
 		if (strcmp(l->ready[i].run_id, run->run_id) == 0 &&
-		    run_take_messages(ctx, run, l->ready[i].id) < 0)
+		    run_take_messages(ctx, run, &l->ready[i]) < 0)
 			ins_clear_error(ctx); /* the row stays: the next look finds it */
 }
 
@@ -334,6 +347,7 @@ finish(ins_ctx *ctx, struct load *l, struct run *run, int64_t expect)
 		run_log(ctx, INS_LOG_ERROR, "runs.damaged_log", run,
 		    "the events do not fit each other; the run stays as it is");
 		run->state = RUN_GONE;
+		ready_forget(ctx, l->engine, run->run_id);
 	} else if (l->abandoned) {
 		run_insert(run);
 		run_record(ctx, run,
@@ -448,16 +462,29 @@ load_task(ins_ctx *ctx, void *arg)
 	return 0;
 }
 
+/* The next round tries these again. */
+static void
+not_loaded(struct engine *e, const unsigned char got[RUNS_SHARDS])
+{
+	unsigned i;
+
+	for (i = 0; i < RUNS_SHARDS; i++)
+		if (got[i])
+			e->loaded[i] = 0;
+}
+
 void
 engine_load_start(ins_ctx *ctx, struct engine *e)
 {
 	struct array shards = { 0 };
 	struct load *l;
+	unsigned char got[RUNS_SHARDS] = { 0 };
 	unsigned i, n = 0;
 
 	for (i = 0; i < RUNS_SHARDS; i++) {
 		if (e->fence[i] != 0 && e->fence[i] != e->loaded[i]) {
 			array_int(&shards, i);
+			got[i] = 1;
 			n++;
 		}
 		e->loaded[i] = e->fence[i];
@@ -469,7 +496,7 @@ engine_load_start(ins_ctx *ctx, struct engine *e)
 	if (l == NULL || shards.failed) {
 		free(l);
 		array_free(&shards);
-		memset(e->loaded, 0, sizeof e->loaded); /* the next round tries again */
+		not_loaded(e, got);
 		return;
 	}
 	l->engine = e;
@@ -480,7 +507,7 @@ engine_load_start(ins_ctx *ctx, struct engine *e)
 	ins_log(ctx, INS_LOG_INFO, "runs.shards", json_pack("{s:i}", "taken", (int)n));
 	if (load_spawn(l) != 0) {
 		load_free(l);
-		memset(e->loaded, 0, sizeof e->loaded);
+		not_loaded(e, got);
 	}
 }
 
@@ -492,6 +519,10 @@ engine_load_some(ins_ctx *ctx, struct engine *e, const struct ready *ready, unsi
 	unsigned i, k;
 
 	(void)ctx;
+	if (e->loading) { /* the rows stay: the next look finds them */
+		free(l);
+		return 0;
+	}
 	if (l == NULL)
 		return -INS_ENOMEM;
 	l->engine = e;
@@ -510,6 +541,7 @@ engine_load_some(ins_ctx *ctx, struct engine *e, const struct ready *ready, unsi
 	}
 	memcpy(l->ready, ready, n * sizeof *ready);
 	l->n_ready = n;
+	e->loading = 1;
 	for (i = 0; i < n; i++) {
 		for (k = 0; k < l->n_tenants && strcmp(l->tenants[k], ready[i].tenant_id) != 0;)
 			k++;
@@ -527,7 +559,7 @@ engine_load_some(ins_ctx *ctx, struct engine *e, const struct ready *ready, unsi
 
 /* Loads the run anew, from its row. */
 static int
-load_one(struct run *run, const ins_rows *row)
+load_one(struct run *run, const ins_rows *row, int poison)
 {
 	struct load *l = calloc(1, sizeof *l);
 
@@ -538,13 +570,14 @@ load_one(struct run *run, const ins_rows *row)
 	l->window = PAGE_EVENTS;
 	l->listed_all = 1;
 	l->abandoned = run->abandoned;
-	l->poison = run->state == RUN_LIVE && ins_value_int(row, 0, 6) == run->committed;
+	l->poison = poison;
 	if (set_tenants(l, row) != 0 ||
 	    (l->runs[0] = run_from_row(run->engine, row, 0, &l->expect[0])) == NULL) {
 		load_free(l);
 		return -INS_ENOMEM;
 	}
-	snprintf(l->tenants[0], TENANT_BYTES, "%s", run->tenant_id);
+	snprintf(
+	    l->tenants[0], TENANT_BYTES, "%s", run->tenant_id); /* not the row's first column */
 	l->n_runs = 1;
 	if (load_spawn(l) == 0)
 		return 0;
@@ -552,29 +585,55 @@ load_one(struct run *run, const ins_rows *row)
 	return -INS_ELIMIT;
 }
 
+/* A run that can't even begin. The next one of its thread may. */
+static int
+end_pending(ins_ctx *ctx, struct run *run)
+{
+	const struct plugin *p = run->engine->plugin;
+	const char *tenant = run->tenant_id;
+	ins_arg id = ins_text(run->run_id), thread[2];
+	ins_call calls[2] = { { p->sql.end_pending, &id, 1 },
+		{ p->sql.with[WITH_NEXT], thread, 2 } };
+
+	thread[0] = ins_text(ins_printf(ctx, "{%s}", run->tenant_id));
+	thread[1] = ins_text(ins_printf(ctx, "{%s}", run->thread_id));
+	return ins_engine_batch(ctx, &tenant, 1, calls, run->thread_id[0] == '\0' ? 1 : 2, NULL);
+}
+
 int
-run_reload(ins_ctx *ctx, struct run *run)
+run_reload(ins_ctx *ctx, struct run *run, int why)
 {
 	struct engine *e = run->engine;
 	const char *tenant = run->tenant_id, *status;
 	ins_arg id = ins_text(run->run_id);
 	ins_rows *row;
+	int refused = why == -INS_EINVAL || why == -INS_ETOOBIG, same;
 	int r = ins_engine_batch(
 	    ctx, &tenant, 1, &(const ins_call){ e->plugin->sql.one, &id, 1 }, 1, &row);
 
 	if (r != 0)
 		return r;
 	status = ins_rows_count(row) == 0 ? NULL : ins_value(row, 0, RUN_COLUMNS_N);
+	same = status != NULL && run->state == RUN_LIVE &&
+	    ins_value_int(row, 0, 6) == run->committed;
 	if (status == NULL) {
-		run->start_error = run->abandoned ? -INS_EUNAVAILABLE : -INS_EINVAL;
+		run->start_error = run->abandoned || !refused ? -INS_EUNAVAILABLE : -INS_EINVAL;
 		run_log(ctx, INS_LOG_WARN, "runs.refused", run, "the run could not be recorded");
 	} else if (run->poisoned) {
 		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
 		    "not even the end of the run could be recorded; the next start tries again");
+	} else if (same && !refused && strcmp(status, "cancelled") != 0) {
+		return why; /* a deadlock, an error of the server, a lost lease: it is tried again
+			     */
+	} else if (strcmp(status, "pending") == 0) {
+		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
+		    "the run's beginning could not be recorded");
+		if ((r = end_pending(ctx, run)) != 0)
+			return r;
 	} else if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0) {
 		run_log(ctx, INS_LOG_WARN, "runs.reloaded", run,
 		    "its log is not what this host thought, or refused an event");
-		if ((r = load_one(run, row)) != 0)
+		if ((r = load_one(run, row, same && refused)) != 0)
 			return r;
 	}
 	/* Its watchers follow the log from here on. */

@@ -16,16 +16,29 @@
 #define POLL_MS 1000
 
 static const char sql_due[] =
-    "(SELECT id, run_id, tenant_id FROM run_ready WHERE shard = ANY ($1::smallint[]) AND NOT starts"
+    "(SELECT id, run_id, tenant_id, (extract(epoch FROM at) * 1000000)::bigint FROM run_ready"
+    "  WHERE shard = ANY ($1::smallint[]) AND NOT starts"
     "  AND at <= clock_timestamp() ORDER BY at LIMIT 256)"
     " UNION ALL"
-    " (SELECT id, run_id, tenant_id FROM run_ready WHERE shard = ANY ($1::smallint[]) AND starts"
+    " (SELECT id, run_id, tenant_id, 0::bigint FROM run_ready WHERE shard = ANY ($1::smallint[]) "
+    "AND starts"
     "  AND at <= clock_timestamp() ORDER BY at LIMIT $2::bigint)";
 static const char sql_seen[] = "DELETE FROM run_ready WHERE id = ANY ($1::bigint[])";
+/* Those of a run that is over or can't be loaded; what is due later stays. */
+static const char sql_forget[] =
+    "DELETE FROM run_ready WHERE run_id = $1::uuid AND at <= clock_timestamp()";
+/* A run that is over and was told to be deleted while it ended. */
+#define TOLD_TO_GO                                                          \
+	"r.run_id = $1::uuid AND r.ended_at IS NOT NULL AND EXISTS (SELECT" \
+	" FROM run_inbox AS m WHERE m.run_id = r.run_id AND m.kind = 'delete')"
+static const char sql_over_events[] = "DELETE FROM run_events AS e USING agent_runs AS r"
+				      " WHERE e.run_id = r.run_id AND " TOLD_TO_GO;
+static const char sql_over_run[] = "DELETE FROM agent_runs AS r WHERE " TOLD_TO_GO;
 static const char sql_pending[] =
     "SELECT r.run_id, r.tenant_id, r.user_id, r.shard, r.workflow, r.version, r.next_seq, r.budget,"
     " r.attrs ->> 'plan', (extract(epoch FROM r.created_at) * 1000000)::bigint, r.thread_id,"
-    " r.assistant_id, NULL, NULL, r.status, r.request, t.head_run, t.head_seq,"
+    " r.assistant_id, NULL, NULL, r.status, r.request, t.head_run, t.head_seq, t.\"values\","
+    " r.wake_at > clock_timestamp(),"
     " r.thread_id IS NOT NULL AND EXISTS (SELECT FROM agent_runs AS b"
     "  WHERE b.tenant_id = r.tenant_id AND b.thread_id = r.thread_id AND (b.status = 'running'"
     "  OR (b.status = 'pending' AND b.run_id < r.run_id AND b.wake_at <= clock_timestamp())))"
@@ -43,6 +56,8 @@ enum {
 	P_REQUEST,
 	P_HEAD_RUN,
 	P_HEAD_SEQ,
+	P_VALUES,
+	P_LATER,
 	P_BUSY,
 };
 
@@ -53,6 +68,9 @@ engine_ready_init(struct plugin *p)
 {
 	p->sql.due = ins_stmt_new(p->host, sql_due);
 	p->sql.seen = ins_stmt_new(p->host, sql_seen);
+	p->sql.forget = ins_stmt_new(p->host, sql_forget);
+	p->sql.over_events = ins_stmt_new(p->host, sql_over_events);
+	p->sql.over_run = ins_stmt_new(p->host, sql_over_run);
 	p->sql.pending = ins_stmt_new(p->host, sql_pending);
 	p->sql.inbox = ins_stmt_new(p->host, sql_inbox);
 	p->sql.drop_message = ins_stmt_new(p->host, sql_drop);
@@ -98,7 +116,7 @@ message_event(
 			    json_pack(
 				"{s:s, s:s, s:o}", "msg_id", id, "signal", name, "payload", value));
 	} else if (strcmp(kind, INS_MESSAGE_RESUME) == 0) {
-		if (fold_interrupted(&run->fold))
+		if (fold_interrupted(&run->fold) && !run_thread_busy(run))
 			return run_event_new(EV_RESUMED, -1, 0, NULL,
 			    json_pack("{s:s, s:o}", "msg_id", id, "value", value));
 	} else {
@@ -127,10 +145,11 @@ drop_message(ins_ctx *ctx, struct run *run, const char *msg_id, const char *kind
 	    &(const ins_call){ run->engine->plugin->sql.drop_message, args, 2 }, 1, NULL);
 }
 
-/* Returns how many events came of it, or an error. */
+/* One look into the inbox. Returns how many events came of it, or an error; *ret_again: what was
+ * read may be stale. */
 INS_AWAITS
 static int
-take_messages(ins_ctx *ctx, struct run *run)
+take_some(ins_ctx *ctx, struct run *run, int *ret_again)
 {
 	const char *tenant = run->tenant_id;
 	ins_arg id = ins_text(run->run_id);
@@ -138,27 +157,41 @@ take_messages(ins_ctx *ctx, struct run *run)
 	size_t i;
 	int r, n = 0;
 
+	*ret_again = 0;
 	r = ins_engine_batch(
 	    ctx, &tenant, 1, &(const ins_call){ run->engine->plugin->sql.inbox, &id, 1 }, 1, &rows);
 	if (r != 0)
 		return r;
-	for (i = 0; i < ins_rows_count(rows) && run->state != RUN_GONE; i++) {
+	for (i = 0; r == 0 && i < ins_rows_count(rows) && run->state != RUN_GONE; i++) {
 		const char *msg = ins_value(rows, i, 0), *kind = ins_value(rows, i, 1);
 		struct run_event *ev;
 
 		if (run->fold.ended || under_way(run, msg))
 			continue;
 		ev = message_event(run, msg, kind, ins_value(rows, i, 2), ins_value(rows, i, 3));
-		if (ev == NULL) {
-			if ((r = drop_message(ctx, run, msg, kind)) != 0)
-				return r;
+		if (ev != NULL) {
+			r = run_record(ctx, run, ev);
+			n += r == 0;
 			continue;
 		}
-		if ((r = run_record(ctx, run, ev)) != 0)
-			return r;
-		n++;
+		r = drop_message(ctx, run, msg, kind);
+		*ret_again = r == 0; /* others may have taken what we read, meanwhile */
+		break;
 	}
-	return n;
+	ins_rows_end(rows);
+	return r == 0 ? n : r;
+}
+
+int
+run_take_inbox(ins_ctx *ctx, struct run *run)
+{
+	int again, n = 0, r;
+
+	do {
+		r = take_some(ctx, run, &again);
+		n += r > 0 ? r : 0;
+	} while (r >= 0 && again);
+	return r < 0 ? r : n;
 }
 
 static int
@@ -173,36 +206,57 @@ delete_row(ins_ctx *ctx, struct engine *e, int64_t id)
 	    ctx, NULL, 0, &(const ins_call){ e->plugin->sql.seen, &arg, 1 }, 1, NULL);
 }
 
-/* The row goes with the run's next commit, or now when there will be none. */
+int
+ready_forget(ins_ctx *ctx, struct engine *e, const char *run_id)
+{
+	ins_arg id = ins_text(run_id);
+
+	return ins_engine_batch(
+	    ctx, NULL, 0, &(const ins_call){ e->plugin->sql.forget, &id, 1 }, 1, NULL);
+}
+
+/* The row of a time stays until the timer fired: our clock may be behind the database's. */
+static int
+time_to_come(const struct run *run, const struct ready *q)
+{
+	int64_t due = fold_due_us(&run->fold);
+
+	return due != 0 && q->at_us >= due - 1000;
+}
+
+/* The row goes with the run's next commit, or now when there will be none. That of a run that went
+ * elsewhere meanwhile is its new owner's. */
 INS_AWAITS
 static int
-settle(ins_ctx *ctx, struct run *run, int64_t ready_id, int events)
+settle(ins_ctx *ctx, struct run *run, const struct ready *q, int events)
 {
 	unsigned i;
 
+	if (run->state == RUN_GONE || time_to_come(run, q))
+		return 0;
 	for (i = 0; i < run->n_ready; i++)
-		if (run->ready_ids[i] == ready_id)
+		if (run->ready_ids[i] == q->id)
 			break;
 	if (i < run->n_ready && run->n_pending > 0)
 		return 0;
 	if (i < run->n_ready)
 		run->ready_ids[i] = run->ready_ids[--run->n_ready];
 	if (run->n_pending == 0)
-		return delete_row(ctx, run->engine, ready_id);
+		return delete_row(ctx, run->engine, q->id);
 	if (events > 0 && run->n_pending > run->n_flying && run->n_ready < RUNS_READY_IDS)
-		run->ready_ids[run->n_ready++] = ready_id;
+		run->ready_ids[run->n_ready++] = q->id;
 	return 0; /* otherwise it is found again */
 }
 
 int
-run_take_messages(ins_ctx *ctx, struct run *run, int64_t ready_id)
+run_take_messages(ins_ctx *ctx, struct run *run, const struct ready *q)
 {
 	int r;
 
 	run_ref(run);
-	r = take_messages(ctx, run);
+	r = run_take_inbox(ctx, run);
 	if (r >= 0)
-		r = settle(ctx, run, ready_id, r);
+		r = settle(ctx, run, q, r);
 	if (r >= 0)
 		run_set_timer(run);
 	run_rest(ctx, run);
@@ -216,7 +270,7 @@ run_take_messages(ins_ctx *ctx, struct run *run, int64_t ready_id)
 struct promotion {
 	struct engine *engine;
 	struct run *run;
-	json_t *request;
+	json_t *request, *values; /* values: of the thread */
 	char head_run[37];
 	int64_t head_seq, ready_id;
 };
@@ -226,10 +280,12 @@ promotion_free(struct promotion *m)
 {
 	run_unref(m->run);
 	json_decref(m->request);
+	json_decref(m->values);
 	free(m);
 }
 
-/* What the run goes on from: a checkpoint that it names, or the thread's head. */
+/* What the run goes on from: a checkpoint that it names (1), or the thread's head, "" when it has
+ * none. */
 static int
 base_of(const struct promotion *m, char run_id[37], int64_t *ret_seq)
 {
@@ -238,7 +294,7 @@ base_of(const struct promotion *m, char run_id[37], int64_t *ret_seq)
 
 	snprintf(run_id, 37, "%s", named != NULL ? named : m->head_run);
 	*ret_seq = named != NULL ? json_integer_value(json_object_get(c, "seq")) : m->head_seq;
-	return run_id[0] != '\0';
+	return named != NULL;
 }
 
 /* Does it go on with open steps, or begin with an input? */
@@ -265,30 +321,47 @@ begin_data(ins_ctx *ctx, struct promotion *m, json_t **ret)
 	struct fold f = { 0 };
 	struct run_row row;
 	int64_t seq;
-	int r = 0;
+	int r = 0, named;
 
 	if (json_is_object(command))
 		json_object_set(data, "command", (json_t *)(uintptr_t)command);
 	if (json_is_true(json_object_get(options, "hold")))
 		json_object_set_new(data, "hold", json_true());
-	if (base_of(m, m->run->base_run, &seq)) {
-		m->run->base_seq = seq;
+	named = base_of(m, m->run->base_run, &seq);
+	m->run->base_seq = seq;
+	if (m->run->base_run[0] != '\0')
+		json_object_set_new(data, "base",
+		    json_pack("{s:s, s:I}", "run_id", m->run->base_run, "seq", (json_int_t)seq));
+	if (!named && !goes_on(m->request)) {
+		/* a new input needs no more than the values, which the thread keeps */
+		json_object_set(data, "values", m->values == NULL ? json_null() : m->values);
+	} else if (m->run->base_run[0] != '\0') {
 		r = state_load(ctx, p, m->run->tenant_id, m->run->base_run, seq, &row, &f);
-		if (r == 0) {
-			json_object_set_new(data, "base",
-			    json_pack("{s:s, s:I}", "run_id", row.run_id, "seq",
-				(json_int_t)f.values_seq));
-			if (goes_on(m->request) && strcmp(row.workflow, m->run->workflow) == 0)
-				json_object_set_new(data, "snapshot", fold_snapshot_for_fork(&f));
-			else
-				json_object_set_new(data, "values",
-				    fold_values(
-					&f, ctx, run_workflow(ctx, p, row.workflow, row.version)));
-		}
+		if (r != 0)
+			;
+		else if (goes_on(m->request) && strcmp(row.workflow, m->run->workflow) == 0)
+			json_object_set_new(data, "snapshot", fold_snapshot_for_fork(&f));
+		else
+			json_object_set_new(data, "values",
+			    fold_values(&f, ctx, run_workflow(ctx, p, row.workflow, row.version)));
 	}
 	fold_fini(&f);
 	*ret = data;
 	return r;
+}
+
+/* The state that it was to go on from is gone, or of a version that is not here: the run is
+ * recorded, and fails saying so. Its thread keeps the state that it has. */
+static void
+begin_in_vain(ins_ctx *ctx, struct run *run, json_t *data, const char *why)
+{
+	run->no_head = 1;
+	run->base_run[0] = '\0';
+	json_object_set_new(data, "hold", json_true());
+	json_object_del(data, "command");
+	json_object_del(data, "base");
+	json_object_set_new(data, "error", fold_error("state_missing", why));
+	run_log(ctx, INS_LOG_WARN, "runs.no_base", run, why);
 }
 
 static int
@@ -297,29 +370,27 @@ promote_task(ins_ctx *ctx, void *arg)
 	struct promotion *m = arg;
 	struct run *run = m->run;
 	json_t *data = NULL;
+	const char *why;
 	int r = begin_data(ctx, m, &data);
 
 	run->promoting = 0;
-	if (r == -INS_ENOTFOUND || r == -INS_EINTERNAL) {
-		/* the state is gone: the run is recorded, and fails saying so */
-		const char *why = ins_strndup(ctx, ins_last_error(ctx), 300);
-
+	if (r == -INS_ENOTFOUND || r == -INS_EINTERNAL || r == -INS_EMODEL) {
+		why = ins_strndup(ctx, ins_last_error(ctx), strlen(ins_last_error(ctx)));
 		ins_clear_error(ctx);
-		run->base_run[0] = '\0';
-		json_object_set_new(data, "hold", json_true());
-		json_object_del(data, "command");
-		if (run->state == RUN_LIVE &&
-		    run_record(ctx, run, run_event_new(EV_RUN_STARTED, -1, 0, NULL, data)) == 0)
-			run_log(ctx, INS_LOG_WARN, "runs.no_base", run, why == NULL ? "" : why);
-	} else if (r == 0 && run->state == RUN_LIVE) {
+		begin_in_vain(ctx, run, data, why == NULL ? "" : why);
+		r = 0;
+	}
+	if (r == 0 && run->state == RUN_LIVE) {
 		run->ready_ids[run->n_ready++] = m->ready_id;
 		r = run_record(ctx, run, run_event_new(EV_RUN_STARTED, -1, 0, NULL, data));
 		if (r != 0)
 			run_log(ctx, INS_LOG_ERROR, "runs.not_begun", run, "out of memory");
+		else if (run_take_inbox(ctx, run) < 0) /* what came while it was pending */
+			engine_poll(ctx, m->engine);
 	} else {
 		json_decref(data); /* the database is away: the row stays, and is found again */
 	}
-	if (run->state == RUN_LIVE && run->n_pending == 0)
+	if (run->state == RUN_LIVE && run->n_pending == 0 && run->committed == 0)
 		run_remove(run);
 	ins_clear_error(ctx);
 	promotion_free(m);
@@ -338,6 +409,8 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 	m->engine = e;
 	m->ready_id = ready_id;
 	m->request = json_loads(ins_value(rows, i, P_REQUEST), 0, NULL);
+	if (ins_value(rows, i, P_VALUES) != NULL)
+		m->values = json_loads(ins_value(rows, i, P_VALUES), JSON_DECODE_ANY, NULL);
 	m->head_seq = ins_value_int(rows, i, P_HEAD_SEQ);
 	snprintf(m->head_run, sizeof m->head_run, "%s", head == NULL ? "" : head);
 	m->run = run_from_row(e, rows, i, &next);
@@ -345,8 +418,13 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 		if (m->run != NULL)
 			run_unref(m->run);
 		json_decref(m->request);
+		json_decref(m->values);
 		free(m);
 		return -INS_ENOMEM;
+	}
+	if (run_thread_busy(m->run)) { /* its ids are not in the order of their commits: it waits */
+		promotion_free(m);
+		return 0;
 	}
 	m->run->promoting = 1;
 	m->run->relayed = relay_is_wanted(e, m->run->run_id) != 0;
@@ -397,6 +475,7 @@ list_due(ins_ctx *ctx, struct engine *e, struct due *d)
 		q->id = ins_value_int(rows, i, 0);
 		snprintf(q->run_id, sizeof q->run_id, "%s", ins_value(rows, i, 1));
 		snprintf(q->tenant_id, sizeof q->tenant_id, "%s", ins_value(rows, i, 2));
+		q->at_us = ins_value_int(rows, i, 3);
 	}
 	return 0;
 }
@@ -425,10 +504,22 @@ serve_known(ins_ctx *ctx, struct engine *e, struct due *d)
 		if (run == NULL)
 			d->row[left++] = d->row[i];
 		else if (!run->promoting && run->state == RUN_LIVE && r >= 0)
-			r = run_take_messages(ctx, run, d->row[i].id);
+			r = run_take_messages(ctx, run, &d->row[i]);
 	}
 	d->n = left;
 	return r < 0 ? r : 0;
+}
+
+INS_AWAITS
+static int
+run_is_over(ins_ctx *ctx, struct engine *e, const struct ready *q)
+{
+	const char *tenant = q->tenant_id;
+	ins_arg id = ins_text(q->run_id);
+	ins_call calls[3] = { { e->plugin->sql.over_events, &id, 1 },
+		{ e->plugin->sql.over_run, &id, 1 }, { e->plugin->sql.forget, &id, 1 } };
+
+	return ins_engine_batch(ctx, &tenant, 1, calls, 3, NULL);
 }
 
 /* The rows of those that need no owner go; d keeps what is to be loaded. */
@@ -445,11 +536,15 @@ serve_rows(ins_ctx *ctx, struct engine *e, struct due *d, const ins_rows *rows)
 
 		if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0)
 			load->row[load->n++] = *q;
-		else if (strcmp(status, "pending") != 0 ||
-		    strcmp(ins_value(rows, i, P_BUSY), "t") == 0)
-			r = delete_row(ctx, e, q->id); /* over; or the run before it calls it */
-		else if (run_find(e, id) == NULL)
-			r = promote(ctx, e, rows, i, q->id);
+		else if (strcmp(status, "pending") != 0)
+			r = run_is_over(ctx, e, q);
+		else if (strcmp(ins_value(rows, i, P_BUSY), "t") == 0 ||
+		    strcmp(ins_value(rows, i, P_LATER), "t") == 0)
+			r = delete_row(
+			    ctx, e, q->id); /* the run before it, or its time, calls it */
+		else if (run_find(e, id) == NULL && promote(ctx, e, rows, i, q->id) != 0)
+			ins_log(
+			    ctx, INS_LOG_WARN, "runs.not_begun", json_pack("{s:s}", "run_id", id));
 	}
 	/* the rows of a run that was deleted went with it */
 	if (r == 0 && load->n > 0)

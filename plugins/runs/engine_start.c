@@ -30,7 +30,7 @@ static const char sql_pend[] =
     " multitask)"
     " SELECT $1::uuid, $2::uuid, $3, $4::smallint, $5, $6, 0, 'pending', $7::jsonb, $8::jsonb,"
     "  clock_timestamp(), clock_timestamp() + $9::bigint * interval '1 ms', $10::uuid, $11::uuid,"
-    "  $12, $13::jsonb, $14::jsonb, $15"
+    "  $12, $13::jsonb, $14::json, $15"
     " WHERE ($10::uuid IS NULL OR EXISTS (SELECT FROM threads"
     "  WHERE tenant_id = $2::uuid AND thread_id = $10::uuid))"
     " AND ($15 <> 'reject' OR $10::uuid IS NULL OR NOT EXISTS (SELECT FROM agent_runs"
@@ -62,12 +62,14 @@ static const char sql_cancel_pending[] =
     " SELECT n.shard, clock_timestamp(), true, n.run_id, n.tenant_id FROM c"
     " CROSS JOIN LATERAL (SELECT r.shard, r.run_id, r.tenant_id FROM agent_runs AS r"
     "  WHERE r.tenant_id = c.tenant_id AND r.thread_id = c.thread_id AND r.status = 'pending'"
-    "  AND r.run_id <> c.run_id ORDER BY r.run_id LIMIT 1) AS n";
+    "  AND r.run_id <> c.run_id AND r.wake_at <= clock_timestamp() ORDER BY r.run_id LIMIT 1) AS n";
 static const char sql_send[] =
     "INSERT INTO run_inbox (run_id, msg_id, tenant_id, shard, kind, name, payload)"
-    " SELECT run_id, $2, tenant_id, shard, $3, $4, $5::jsonb FROM agent_runs"
+    " SELECT run_id, $2, tenant_id, shard, $3, $4, $5::json FROM agent_runs"
     " WHERE run_id = $1::uuid AND ended_at IS NULL"
-    " AND ($3 <> 'resume' OR status = 'interrupted')"
+    " AND ($3 <> 'resume' OR (status = 'interrupted' AND NOT EXISTS (SELECT FROM agent_runs AS o"
+    "  WHERE o.tenant_id = agent_runs.tenant_id AND o.thread_id = agent_runs.thread_id"
+    "  AND o.run_id <> agent_runs.run_id AND o.status = 'running')))"
     " ON CONFLICT DO NOTHING RETURNING run_id";
 static const char sql_send_ready[] =
     "INSERT INTO run_ready (shard, at, run_id, tenant_id)"
@@ -81,6 +83,8 @@ static const char sql_delete_events[] =
     " WHERE r.run_id = $1::uuid AND r.ended_at IS NOT NULL AND e.run_id = r.run_id";
 static const char sql_delete_run[] =
     "DELETE FROM agent_runs WHERE run_id = $1::uuid AND ended_at IS NOT NULL";
+
+static const char sql_checkpoint[] = "SELECT next_seq FROM agent_runs WHERE run_id = $1::uuid";
 
 static const char *const multitask_names[] = { "enqueue", "reject", "interrupt", "rollback" };
 
@@ -99,6 +103,7 @@ engine_start_init(struct plugin *p)
 	p->sql.send_ready = ins_stmt_new(p->host, sql_send_ready);
 	p->sql.find = ins_stmt_new(p->host, sql_find);
 	p->sql.delete_events = ins_stmt_new(p->host, sql_delete_events);
+	p->sql.checkpoint = ins_stmt_new(p->host, sql_checkpoint);
 	p->sql.delete_run = ins_stmt_new(p->host, sql_delete_run);
 }
 
@@ -199,8 +204,9 @@ check_request(ins_ctx *ctx, struct plugin *p, struct start *s)
 		return bad(ctx, "idempotency-key", "must have 1 to 255 bytes");
 	if (req->thread_id != NULL && (s->thread_id = uuid_of(ctx, req->thread_id)) == NULL)
 		return ins_fail(ctx, INS_ENOTFOUND, "there is no thread with this id");
-	if (req->assistant_id != NULL)
-		s->assistant_id = uuid_of(ctx, req->assistant_id);
+	if (req->assistant_id != NULL &&
+	    (s->assistant_id = uuid_of(ctx, req->assistant_id)) == NULL)
+		return bad(ctx, "assistant_id", "must be a uuid");
 	if ((r = check_checkpoint(ctx, json_object_get(req->options, "checkpoint"))) != 0 ||
 	    (r = check_names(ctx, req->options, "interrupt_before")) != 0 ||
 	    (r = check_names(ctx, req->options, "interrupt_after")) != 0)
@@ -367,9 +373,10 @@ pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
 	calls[n++] = (ins_call){ p->sql.lock_thread, lock, 2 };
 	calls[n++] = (ins_call){ p->sql.pend, args, 15 };
 	if (displaces) {
+		/* first those that did not begin: one that begins meanwhile is seen by the next */
+		calls[n++] = (ins_call){ p->sql.displace_pending, id, 3 };
 		calls[n++] = (ins_call){ p->sql.displace, id, 4 };
 		calls[n++] = (ins_call){ p->sql.displace_ready, id, 3 };
-		calls[n++] = (ins_call){ p->sql.displace_pending, id, 3 };
 	}
 	calls[n++] = (ins_call){ p->sql.pend_ready, id, 1 };
 	who.size = sizeof who;
@@ -390,6 +397,30 @@ pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
 	return ins_fail(ctx, INS_ECONFLICT, "the thread has a run that is not over");
 }
 
+/* The checkpoint that the start names is one of this tenant's. */
+INS_AWAITS
+static int
+find_checkpoint(ins_ctx *ctx, struct plugin *p, const json_t *options)
+{
+	const json_t *c = json_object_get(options, "checkpoint");
+	const char *tenant = ins_tenant_id(ctx);
+	ins_rows *rows;
+	ins_arg id;
+	int r;
+
+	if (!json_is_object(c))
+		return 0;
+	id = ins_text(uuid_of(ctx, json_string_value(json_object_get(c, "run_id"))));
+	r = ins_engine_batch(
+	    ctx, &tenant, 1, &(const ins_call){ p->sql.checkpoint, &id, 1 }, 1, &rows);
+	if (r != 0)
+		return r;
+	if (ins_rows_count(rows) == 1 &&
+	    json_integer_value(json_object_get(c, "seq")) < ins_value_int(rows, 0, 0))
+		return 0;
+	return ins_fail(ctx, INS_ENOTFOUND, "there is no such checkpoint");
+}
+
 INS_AWAITS
 static int
 start_pending(
@@ -398,6 +429,8 @@ start_pending(
 	int shard = s->thread_id != NULL ? shard_of(s->thread_id) : -1;
 	int r;
 
+	if ((r = find_checkpoint(ctx, p, s->req->options)) != 0)
+		return r;
 	if (shard < 0 && (shard = engine_pick_shard(e)) < 0)
 		shard = shard_of(s->run_id);
 	/* Who will run it shall know, before it does, that its first pieces are waited for. */
@@ -584,17 +617,21 @@ runs_send(ins_ctx *ctx, void *self, const char *run_id, const char *kind, const 
 		engine_wake(ctx, e, (int)ins_value_int(rows[n - 1], 0, 1));
 		return 1;
 	}
+	if (strcmp(kind, INS_MESSAGE_DELETE) == 0 && strcmp(status, "running") != 0 &&
+	    strcmp(status, "interrupted") != 0)
+		return (r = delete_ended(ctx, p, id)) == 0 ? 1 : r;
 	if (was != NULL) {
 		if (strcmp(was, kind) == 0)
 			return 0;
 		return ins_fail(ctx, INS_ECONFLICT, "this message_id was a %s", was);
 	}
-	if (strcmp(kind, INS_MESSAGE_DELETE) == 0)
-		return (r = delete_ended(ctx, p, id)) == 0 ? 1 : r;
 	if (ends && strcmp(status, "cancelled") == 0)
 		return 1;
 	if (strcmp(kind, INS_MESSAGE_RESUME) == 0 &&
-	    (strcmp(status, "running") == 0 || strcmp(status, "pending") == 0))
-		return ins_fail(ctx, INS_ECONFLICT, "the run waits for nobody: it is %s", status);
+	    (strcmp(status, "running") == 0 || strcmp(status, "pending") == 0 ||
+		strcmp(status, "interrupted") == 0))
+		return *status == 'i'
+		    ? ins_fail(ctx, INS_ECONFLICT, "the thread has another run under way")
+		    : ins_fail(ctx, INS_ECONFLICT, "the run waits for nobody: it is %s", status);
 	return ins_fail(ctx, INS_ECONFLICT, "the run is over: %s", status);
 }

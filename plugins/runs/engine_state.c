@@ -120,7 +120,10 @@ walk(ins_ctx *ctx, struct plugin *p, const char *tenant, const char *run_id, int
 		n = ins_rows_count(rows);
 		/* the service is asked for anew after each await: it may be replaced meanwhile */
 		wf = run_workflow(ctx, p, row->workflow, row->version);
-		r = fold_page(ctx, rows, wf, f, fn, arg);
+		r = wf == NULL ? ins_fail(ctx, INS_EMODEL,
+				     "version %s of the workflow %s is not here any more",
+				     row->version, row->workflow)
+			       : fold_page(ctx, rows, wf, f, fn, arg);
 		ins_rows_end(rows);
 	} while (r == 0 && n == PAGE);
 	return r;

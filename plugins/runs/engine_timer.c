@@ -16,6 +16,9 @@ fire_run(ins_ctx *ctx, struct run *run, int64_t now_us)
 {
 	struct run_event *ev;
 
+	/* an interrupted run may not come between: its timers wait for the thread */
+	if (run->fold.stopped && run_thread_busy(run))
+		return;
 	while (run->state == RUN_LIVE && run->committed > 0 &&
 	    (ev = fold_due(&run->fold, now_us)) != NULL)
 		if (run_record(ctx, run, ev) != 0)

@@ -473,6 +473,23 @@ runs_watch(ins_ctx *ctx, void *self, const char *run_id, int64_t after, uint32_t
 	return 0;
 }
 
+/* What the step wrote, by its workflow's words. */
+static void
+add_update(ins_ctx *ctx, const ins_workflow *wf, json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "name"));
+	const json_t *output = json_object_get(event, "output");
+	json_t *update = NULL;
+
+	if (output == NULL || name == NULL || wf == NULL ||
+	    wf->size <= offsetof(ins_workflow, update) || wf->update == NULL)
+		return;
+	if (wf->update(ctx, wf->self, name, output, &update) == 0 && update != NULL)
+		json_object_set(event, "update", update);
+	json_decref(update);
+	ins_clear_error(ctx);
+}
+
 /* Adds the state that a recorded event made. The watcher folds for itself: the run's own fold may
  * be ahead of its log, and is elsewhere for a run that is followed. */
 INS_AWAITS
@@ -504,6 +521,7 @@ add_state(ins_ctx *ctx, ins_watch *w, json_t **event)
 	json_object_set_new(with, "state",
 	    fold_state_json(
 		&w->fold, ctx, run_workflow(ctx, p, w->run->workflow, w->run->version)));
+	add_update(ctx, run_workflow(ctx, p, w->run->workflow, w->run->version), with);
 	json_decref(*event);
 	*event = with;
 	return 0;

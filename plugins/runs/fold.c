@@ -158,6 +158,9 @@ begin(struct fold *f, ins_ctx *ctx, const ins_workflow *wf, const struct run_eve
 	for (i = 0; f->hold && i < f->n_open; i++)
 		if (f->open[i].kind == OPEN_STEP)
 			f->open[i].held = HELD_EDIT;
+	if (json_object_get(ev->data, "error") != NULL && f->end == NULL)
+		f->end = json_pack(
+		    "{s:s, s:O}", "status", "failed", "error", json_object_get(ev->data, "error"));
 	f->source = f->hold                                 ? "update"
 	    : json_object_get(ev->data, "snapshot") != NULL ? "fork"
 							    : "input";

@@ -17,9 +17,11 @@
 
 #include "engine.h"
 
-/* What a start may have in its body, besides what fork adds. */
+/* What a start, and a fork, may have in their bodies. */
 static const char *const start_members[] = { "workflow", "input", "thread_id", "metadata",
-	"options", "multitask", "after_ms", "deadline_ms", "seq", "resume", "update", NULL };
+	"options", "multitask", "after_ms", "deadline_ms", NULL };
+static const char *const fork_members[] = { "workflow", "input", "thread_id", "metadata", "options",
+	"multitask", "after_ms", "deadline_ms", "seq", "resume", "update", NULL };
 
 static int
 known_members(ins_ctx *ctx, const json_t *body, const char *const *names)
@@ -118,13 +120,13 @@ member(ins_ctx *ctx, const json_t *body, const char *name, int type, const json_
 }
 
 static int
-request_of(ins_ctx *ctx, const json_t *body, ins_run_request *req)
+request_of(ins_ctx *ctx, const json_t *body, const char *const *members, ins_run_request *req)
 {
 	const json_t *workflow, *thread, *after, *deadline;
 	int r;
 
 	req->size = sizeof *req;
-	if ((r = known_members(ctx, body, start_members)) != 0 ||
+	if ((r = known_members(ctx, body, members)) != 0 ||
 	    (r = member(ctx, body, "workflow", JSON_STRING, &workflow)) != 0 ||
 	    (r = member(ctx, body, "thread_id", JSON_STRING, &thread)) != 0 ||
 	    (r = member(ctx, body, "metadata", JSON_OBJECT, &req->metadata)) != 0 ||
@@ -167,7 +169,8 @@ start_run(ins_ctx *ctx, void *self)
 	json_t *body, *none;
 	int r;
 
-	if ((r = ins_body_json(ctx, &body)) != 0 || (r = request_of(ctx, body, &req)) != 0)
+	if ((r = ins_body_json(ctx, &body)) != 0 ||
+	    (r = request_of(ctx, body, start_members, &req)) != 0)
 		return r;
 	if (req.workflow == NULL) {
 		ins_field(ctx, "workflow");
@@ -215,7 +218,8 @@ fork_run(ins_ctx *ctx, void *self)
 	const json_t *seq;
 	int r;
 
-	if ((r = ins_body_json(ctx, &body)) != 0 || (r = request_of(ctx, body, &req)) != 0 ||
+	if ((r = ins_body_json(ctx, &body)) != 0 ||
+	    (r = request_of(ctx, body, fork_members, &req)) != 0 ||
 	    (r = member(ctx, body, "seq", JSON_INTEGER, &seq)) != 0)
 		return r;
 	if (id == NULL)
@@ -279,26 +283,31 @@ resume_run(ins_ctx *ctx, void *self)
 	return send_and_answer(ctx, self, INS_MESSAGE_RESUME, NULL, json_object_get(body, "value"));
 }
 
-/* The end of a run that was told to end: it may have come to another just before. */
+#define END_TRIES 200
+#define END_MS 50
+
+/* Looks once more until the run is over; *ret_status: how, NULL when it is gone. A run that was
+ * interrupted is brought to its end by its owner, which takes a moment. */
 INS_AWAITS
 static int
-wait_cancelled(ins_ctx *ctx, struct plugin *p, const char *id, const char **ret_status)
+wait_over(ins_ctx *ctx, struct plugin *p, const char *id, int gone, const char **ret_status)
 {
-	json_t *ev = NULL, *status;
-	ins_watch *watch;
-	int r = runs_watch(ctx, p, id, -1, 0, &watch);
+	ins_rows *row;
+	int i, r;
 
-	*ret_status = NULL;
-	if (r != 0)
-		return r;
-	while ((r = runs_next(ctx, p, watch, &ev)) == 1) {
-		status = json_object_get(ev, "status");
-		if (json_is_string(status))
-			*ret_status = ins_strndup(
-			    ctx, json_string_value(status), json_string_length(status));
-		json_decref(ev);
+	for (i = 0; i < END_TRIES; i++) {
+		if ((r = ins_db(ctx, p->sql.get, INS_ARGS(ins_text(id)), &row)) != 0)
+			return r;
+		*ret_status = NULL;
+		if (ins_rows_count(row) == 0)
+			return 0;
+		*ret_status = ins_strndup(ctx, ins_value(row, 0, 3), strlen(ins_value(row, 0, 3)));
+		i = ins_value(row, 0, 8) != NULL && !gone ? END_TRIES : i;
+		ins_rows_end(row);
+		if (i < END_TRIES && (r = ins_sleep(ctx, END_MS)) != 0)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 static int
@@ -307,13 +316,12 @@ cancel_run(ins_ctx *ctx, void *self)
 	const char *id = ins_param(ctx, "id"), *status;
 	int r = runs_send(ctx, self, id, INS_MESSAGE_CANCEL, "cancel", NULL, NULL);
 
-	if (r < 0 || (r = wait_cancelled(ctx, self, id, &status)) < 0)
+	if (r < 0 || (r = wait_over(ctx, self, id, 0, &status)) != 0)
 		return r;
-	if (status == NULL || strcmp(status, "cancelled") != 0)
-		return ins_fail(ctx, INS_ECONFLICT, "the run is over: %s",
-		    status == NULL ? "interrupted" : status);
+	if (status != NULL && strcmp(status, "cancelled") != 0)
+		return ins_fail(ctx, INS_ECONFLICT, "the run is not cancelled: %s", status);
 	return ins_reply_json(
-	    ctx, 200, "{s:s, s:s, s:s}", "run_id", id, "object", "run", "status", status);
+	    ctx, 200, "{s:s, s:s, s:s}", "run_id", id, "object", "run", "status", "cancelled");
 }
 
 static int
@@ -322,13 +330,11 @@ delete_run(ins_ctx *ctx, void *self)
 	const char *id = ins_param(ctx, "id"), *status;
 	int r = runs_send(ctx, self, id, INS_MESSAGE_DELETE, "delete", NULL, NULL);
 
-	if (r < 0)
+	if (r < 0 || (r = wait_over(ctx, self, id, 1, &status)) != 0)
 		return r;
-	if ((r = wait_cancelled(ctx, self, id, &status)) < 0 && r != -INS_ENOTFOUND)
-		return r;
-	ins_clear_error(ctx);
-	return ins_reply_json(
-	    ctx, 200, "{s:s, s:s, s:b}", "run_id", id, "object", "run.deleted", "deleted", 1);
+	/* 202: its owner is away, and will delete it */
+	return ins_reply_json(ctx, status == NULL ? 200 : 202, "{s:s, s:s, s:b}", "run_id", id,
+	    "object", "run.deleted", "deleted", status == NULL);
 }
 
 int

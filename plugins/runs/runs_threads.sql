@@ -1,5 +1,9 @@
 -- Threads, messages to runs, timers, snapshots, idempotent starts.
 
+-- What workflows see is kept as it was written: jsonb would print the number 1e22 as digits that no
+-- parser of integers takes back.
+ALTER TABLE run_events ALTER COLUMN data TYPE json USING data::json;
+
 -- One row for each conversation. head_* is the newest state of its runs, and values its public
 -- part, as workflows show it. Whether a thread is busy follows from agent_runs.
 CREATE TABLE threads (
@@ -8,7 +12,7 @@ CREATE TABLE threads (
 	status text NOT NULL DEFAULT 'idle' CHECK (status IN ('idle', 'interrupted', 'error')),
 	metadata jsonb NOT NULL DEFAULT '{}',
 	config jsonb NOT NULL DEFAULT '{}',
-	"values" jsonb,
+	"values" json,
 	interrupts jsonb NOT NULL DEFAULT '[]',
 	error jsonb,
 	head_run uuid,
@@ -39,7 +43,7 @@ ALTER TABLE agent_runs
 	ADD COLUMN multitask text,
 	ADD COLUMN idem_key text,
 	ADD COLUMN wake_at timestamptz,
-	ADD COLUMN request jsonb,
+	ADD COLUMN request json,
 	ADD COLUMN metadata jsonb NOT NULL DEFAULT '{}',
 	ADD COLUMN base_run uuid,
 	ADD COLUMN base_seq integer,
@@ -83,7 +87,7 @@ CREATE TABLE run_inbox (
 	shard smallint NOT NULL,
 	kind text NOT NULL CHECK (kind IN ('signal', 'resume', 'cancel', 'delete')),
 	name text,
-	payload jsonb,
+	payload json,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	taken_seq integer,
 	PRIMARY KEY (run_id, msg_id)
@@ -104,7 +108,7 @@ CREATE TABLE run_snapshots (
 	run_id uuid NOT NULL REFERENCES agent_runs ON DELETE CASCADE,
 	seq integer NOT NULL,
 	tenant_id uuid NOT NULL,
-	state jsonb NOT NULL,
+	state json NOT NULL,
 	PRIMARY KEY (run_id, seq)
 );
 ALTER TABLE run_snapshots ENABLE ROW LEVEL SECURITY;

@@ -89,7 +89,8 @@ typedef struct {
 	 * StepFailed, TimerFired, SignalReceived, Interrupted {"interrupts": [{"id", "name",
 	 * "value", "when": "node" | "before" | "after" | "edit"}]}, Resumed, CancelRequested,
 	 * BudgetHit and RunEnded
-	 * {"status", "output" | "error", "usage"}; with INS_WATCH_STATE also "state".
+	 * {"status", "output" | "error", "usage"}; with INS_WATCH_STATE also "state", and
+	 * with StepCompleted "update" when its workflow says what a step wrote.
 	 * {"type": "delta", "seq", "step", "name", "attempt", "delta": {...}} are pieces of a
 	 * step's stream, after the event `seq`. {"type": "cut", "step", "name"}: pieces of this
 	 * step were said that its next attempt will not stand by.
@@ -99,8 +100,10 @@ typedef struct {
 	/*
 	 * Brings a message to a run: INS_MESSAGE_*. 1 = it is new, 0 = this msg_id was brought
 	 * before (nothing happens again). It is recorded when this returns and acted upon soon
-	 * after. name and payload may be NULL. -INS_ENOTFOUND, -INS_ECONFLICT (the run is over, or
-	 * a resume while nothing is interrupted), -INS_ETOOBIG.
+	 * after; what the run can't take then (a second resume, more than 256 signals that nothing
+	 * waits for) is dropped, with a line in the log. name and payload may be NULL.
+	 * -INS_ENOTFOUND, -INS_ECONFLICT (the run is over, or a resume while nothing is
+	 * interrupted), -INS_ETOOBIG.
 	 */
 	INS_AWAITS
 	int (*send)(ins_ctx *, void *self, const char *run_id, const char *kind, const char *msg_id,

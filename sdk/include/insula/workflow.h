@@ -54,11 +54,13 @@ typedef struct {
 	    ins_ctx *, void *self, const json_t *state, const json_t *event, json_t **ret_out);
 	/*
 	 * Does one step, in the run's tenant. May suspend. What it streams through the sink reaches
-	 * those who watch the run and is not recorded; what it returns is. key ("<run id>:<step
-	 * id>") is the same for every attempt: send it as Idempotency-Key with effects. A retryable
-	 * error is tried again up to max_attempts; others fail the step. Counted against the run's
-	 * limits, and metered, when out has "usage": {"model"?, "prompt_tokens",
-	 * "completion_tokens", "cached_tokens"?, "tool_calls"?, "cost_nanos"?}.
+	 * those who watch the run and is not recorded; what it returns is. A piece's "content"
+	 * (text) is a chunk of an answer, under its "id" or else the step's key; "custom" is an
+	 * event of its own. key ("<run id>:<step id>") is the same for every attempt: send it as
+	 * Idempotency-Key with effects. A retryable error is tried again up to max_attempts; others
+	 * fail the step. Counted against the run's limits, and metered, when out has "usage":
+	 * {"model"?, "prompt_tokens", "completion_tokens", "cached_tokens"?, "tool_calls"?,
+	 * "cost_nanos"?}.
 	 */
 	INS_AWAITS
 	int (*step)(ins_ctx *, void *self, const char *name, const char *key, const json_t *in,
