@@ -1,9 +1,10 @@
 /*
  * relay.c: the table of subjects with who listens to each, and the thread that speaks to NATS.
  *
- * One lock for the table and the queue to NATS. A subject lives while somebody listens or NATS'
- * subscription of it stands; with a thread, only the thread frees one. NATS' callbacks carry no
- * pointer of ours: they look the subject up, so that none of them can come too late.
+ * One lock for the table and the queue to NATS. A subject lives while somebody listens. This host
+ * hears all that others say, by one subscription that stands as long as the connection, and drops
+ * what nobody here listens to: what is relayed is only what is watched from elsewhere, and
+ * subscriptions that come and go with each watcher cost more, on both sides, than they save.
  *
  * A connection of its own, not the bus': no_echo belongs to a connection, and a burst of tokens
  * must not hold up acknowledgements.
@@ -21,14 +22,11 @@
 #include "data/bus_impl.h"
 
 #define BUCKETS 4096u /* a power of two */
-#define RETRY_MS 500
 #define RELAY_MAGIC 0x524c4159u
 
 struct subject {
 	struct subject *next; /* in its bucket */
 	struct list relays;
-	struct list dirty; /* its subscription must be looked at; to itself when not */
-	natsSubscription *sub;
 	char name[];
 };
 
@@ -64,8 +62,8 @@ static struct {
 	int threaded, closing;
 	char *url;
 	natsConnection *nc;
+	natsSubscription *sub; /* the thread's, and relay_fini's after it */
 	struct subject *buckets[BUCKETS];
-	struct list dirty;
 	struct message *out, **out_tail;
 	unsigned n_out, n_open;
 	size_t out_bytes;
@@ -73,10 +71,7 @@ static struct {
 		atomic_uint n;
 		atomic_size_t bytes;
 	} to_loop[LOOP_MAX];
-} rl = { .lock = PTHREAD_MUTEX_INITIALIZER,
-	.cond = PTHREAD_COND_INITIALIZER,
-	.dirty = { &rl.dirty, &rl.dirty },
-	.out_tail = &rl.out };
+} rl = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .out_tail = &rl.out };
 
 static struct ins_metric *m_messages, *m_dropped;
 
@@ -152,7 +147,7 @@ find(const char *name)
 	return at;
 }
 
-/* Under the lock: nobody listens and NATS is not subscribed. */
+/* Under the lock: nobody listens. */
 static void
 forget(struct subject *s)
 {
@@ -160,22 +155,7 @@ forget(struct subject *s)
 
 	ASSERT(*at == s);
 	*at = s->next;
-	list_remove(&s->dirty);
 	free(s);
-}
-
-/* Under the lock. */
-static void
-subject_changed(struct subject *s)
-{
-	if (!rl.threaded) {
-		if (list_empty(&s->relays))
-			forget(s);
-		return;
-	}
-	if (list_empty(&s->dirty))
-		list_append(&rl.dirty, &s->dirty);
-	AZ(pthread_cond_signal(&rl.cond));
 }
 
 /* ------------------------------------------------------------------------------- to the loops */
@@ -286,7 +266,6 @@ relay_open(struct ins_loop *loop, const char *subject,
 	if ((s = *at) == NULL) {
 		s = *at = base_alloc(sizeof *s + strlen(subject) + 1);
 		list_init(&s->relays);
-		list_init(&s->dirty);
 		strcpy(s->name, subject);
 	}
 	r = base_alloc(sizeof *r);
@@ -298,8 +277,6 @@ relay_open(struct ins_loop *loop, const char *subject,
 	r->owner = owner;
 	atomic_init(&r->refs, 1);
 	list_append(&s->relays, &r->link);
-	if (s->sub == NULL)
-		subject_changed(s);
 	unlock();
 	return r;
 }
@@ -316,7 +293,7 @@ relay_close(struct ins_relay *r)
 	rl.n_open--;
 	list_remove(&r->link);
 	if (list_empty(&r->subject->relays))
-		subject_changed(r->subject);
+		forget(r->subject);
 	unlock();
 	relay_unref(r);
 }
@@ -337,6 +314,18 @@ relay_loop(const struct ins_relay *r)
 
 /* ------------------------------------------------------------------------------------- to NATS */
 
+/* Most of what others say is for nobody here. */
+static int
+heard(const char *subject)
+{
+	int yes;
+
+	lock();
+	yes = *find(subject) != NULL;
+	unlock();
+	return yes;
+}
+
 /* A thread of the library. */
 static void
 received(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *arg)
@@ -344,15 +333,15 @@ received(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *arg)
 	int n = natsMsg_GetDataLength(msg);
 	struct message *m;
 
-	if (n >= 0 && (size_t)n <= RELAY_DATA_MAX) {
+	if (n < 0 || (size_t)n > RELAY_DATA_MAX) {
+		dropped("size");
+	} else if (heard(natsMsg_GetSubject(msg))) {
 		m = message_new(natsMsg_GetSubject(msg), natsMsg_GetData(msg), (size_t)n);
 		count(m_messages, "received");
 		lock();
 		to_loops(m);
 		unlock();
 		message_unref(m);
-	} else {
-		dropped("size");
 	}
 	natsMsg_Destroy(msg);
 }
@@ -383,8 +372,6 @@ connect_relay(natsConnection **ret)
 	if (s == NATS_OK)
 		s = natsOptions_SetSendAsap(o, true);
 	if (s == NATS_OK)
-		s = natsOptions_UseGlobalMessageDelivery(o, true); /* no thread for each subject */
-	if (s == NATS_OK)
 		s = natsOptions_SetMaxReconnect(o, -1);
 	if (s == NATS_OK)
 		s = natsOptions_SetReconnectWait(o, 250);
@@ -404,40 +391,6 @@ connect_relay(natsConnection **ret)
 		s = natsConnection_Connect(ret, o);
 	natsOptions_Destroy(o);
 	return s == NATS_NOT_YET_CONNECTED ? NATS_OK : s;
-}
-
-/* The thread, with the lock, which it lets go. 0, or -1 when it has to be tried again later. */
-static int
-settle(struct subject *s)
-{
-	int wanted = !list_empty(&s->relays);
-	natsSubscription *sub = s->sub;
-	natsStatus r = NATS_OK;
-
-	list_remove(&s->dirty);
-	if (wanted && sub == NULL) {
-		unlock();
-		r = natsConnection_Subscribe(&sub, rl.nc, s->name, received, NULL);
-		if (r == NATS_OK)
-			natsSubscription_SetPendingLimits(
-			    sub, RELAY_PENDING_MAX, RELAY_PENDING_BYTES);
-		lock();
-		if (r == NATS_OK)
-			s->sub = sub;
-	} else if (!wanted && sub != NULL) {
-		s->sub = NULL;
-		unlock();
-		natsSubscription_Unsubscribe(sub);
-		natsSubscription_Destroy(sub);
-		lock();
-	}
-	if (list_empty(&s->relays) != (s->sub == NULL)) {
-		if (list_empty(&s->dirty))
-			list_append(&rl.dirty, &s->dirty);
-	} else if (s->sub == NULL) {
-		forget(s);
-	}
-	return r == NATS_OK ? 0 : -1;
 }
 
 /* The thread, with the lock, which it lets go. */
@@ -487,7 +440,11 @@ run(void *arg)
 	natsStatus s;
 
 	pthread_setname_np(pthread_self(), "relay");
-	while ((s = connect_relay(&nc)) != NATS_OK) {
+	while ((s = connect_relay(&nc)) != NATS_OK ||
+	    (s = natsConnection_Subscribe(&rl.sub, nc, RELAY_PREFIX ">", received, NULL)) !=
+		NATS_OK) {
+		natsConnection_Destroy(nc);
+		nc = NULL;
 		log_msg(INS_LOG_ERROR, "relay.connect_failed", "NATS: %s", natsStatus_GetText(s));
 		lock();
 		if (!rl.closing)
@@ -499,15 +456,12 @@ run(void *arg)
 		}
 		unlock();
 	}
+	natsSubscription_SetPendingLimits(rl.sub, RELAY_PENDING_MAX, RELAY_PENDING_BYTES);
 	lock();
 	rl.nc = nc;
 	while (!rl.closing) {
-		if (!list_empty(&rl.dirty)) {
-			if (settle(LIST_FIRST(&rl.dirty, struct subject, dirty)) != 0)
-				pause_ms(RETRY_MS);
-		} else if (rl.out == NULL) {
+		if (rl.out == NULL)
 			AZ(pthread_cond_wait(&rl.cond, &rl.lock));
-		}
 		if (rl.out != NULL)
 			send_out();
 	}
@@ -553,9 +507,7 @@ relay_init(const char *url)
 void
 relay_fini(void)
 {
-	struct subject *s, *next;
 	natsConnection *nc;
-	unsigned i;
 
 	if (!rl.threaded)
 		return;
@@ -570,19 +522,10 @@ relay_fini(void)
 	rl.nc = NULL;
 	rl.threaded = 0;
 	unlock();
-	/* Before its subscriptions: no message is under way to one that goes. */
+	/* Before its subscription: no message is under way to one that goes. */
 	natsConnection_Close(nc);
-	lock();
-	for (i = 0; i < BUCKETS; i++)
-		for (s = rl.buckets[i]; s != NULL; s = next) {
-			next = s->next;
-			natsSubscription_Destroy(s->sub);
-			s->sub = NULL;
-			list_remove(&s->dirty);
-			if (list_empty(&s->relays))
-				forget(s);
-		}
-	unlock();
+	natsSubscription_Destroy(rl.sub);
+	rl.sub = NULL;
 	natsConnection_Destroy(nc);
 	free(rl.url);
 	rl.url = NULL;

@@ -43,7 +43,7 @@ struct ins_ctx {
 	struct instance *inst; /* whose code it is */
 	struct http_req *http; /* NULL unless a request; stays valid until the task ends */
 	const struct route_match *params; /* of the request's route; arena */
-	int last_words; /* made inside drain(): not cancelled with the others */
+	int last_words;                   /* made inside drain(): not cancelled with the others */
 	int background; /* counted on inst: it does not keep a generation by itself */
 
 	/* first failure */

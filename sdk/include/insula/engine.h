@@ -73,11 +73,11 @@ ins_relay_publish(ins_host *host, const char *subject, ins_str data)
 }
 
 /*
- * Calls fn(arg, subject, data) on that loop for each message, beginning with the loop's next turn
- * (for those of other hosts a moment later, when NATS knows). fn is outside of any task: it may not
- * await; it may broadcast a condition, spawn, publish, open and close relays. subject and data are
- * borrowed for the call. Call on the loop itself; the relay must be closed there, in stop() at the
- * latest. NULL: not a subject, or too many (65,536 on a host).
+ * Calls fn(arg, subject, data) on that loop for each message, beginning with the loop's next turn.
+ * fn is outside of any task: it may not await; it may broadcast a condition, spawn, publish, open
+ * and close relays. subject and data are borrowed for the call. Call on the loop itself; the relay
+ * must be closed there, in stop() at the latest. NULL: not a subject, or too many (65,536 on a
+ * host).
  */
 static inline ins_relay *
 ins_relay_open(ins_host *host, ins_loop *loop, const char *subject, ins_relay_fn fn, void *arg)
