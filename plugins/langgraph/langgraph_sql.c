@@ -44,7 +44,7 @@
 /* $1 metadata, $2 values, $3 ids as a JSON list, $4 status; NULL = any */
 #define THREADS_WHERE                                                    \
 	" FROM threads t WHERE ($1::jsonb IS NULL OR t.metadata @> $1) " \
-	"AND ($2::jsonb IS NULL OR t.values @> $2) "                     \
+	"AND ($2::jsonb IS NULL OR t.values::jsonb @> $2) "              \
 	"AND ($3::jsonb IS NULL OR t.thread_id IN "                      \
 	"(SELECT i::uuid FROM jsonb_array_elements_text($3) AS i)) "     \
 	"AND ($4::text IS NULL OR " STATUS " = $4) "

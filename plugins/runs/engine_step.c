@@ -108,6 +108,40 @@ may_go(const struct run *run, const struct fold_step *s)
 		run->n_pending <= RUNS_AHEAD_MAX);
 }
 
+/* A job whose time has not come waits here, and not in the place of one that could run. */
+static int
+later_task(ins_ctx *ctx, void *arg)
+{
+	struct job *job = arg;
+	struct run *run = job->run;
+	struct fold_step *s;
+	int r = ins_sleep(ctx, job->delay_ms);
+
+	job->delay_ms = 0;
+	if (r == 0 && !moot(job) && ready_push(run->engine, job) == 0) {
+		engine_pump(ctx, run->engine);
+		return 0;
+	}
+	if (job->class == STEP_LOCAL)
+		run->holds--;
+	if ((s = fold_find(&run->fold, job->step_id)) != NULL)
+		s->state = STEP_NEW; /* the next event of the run, or a restart, finds it */
+	job_free(job);
+	return 0;
+}
+
+static int
+job_go(struct job *job)
+{
+	struct engine *e = job->run->engine;
+
+	if (job->delay_ms > 0 &&
+	    ins_spawn(e->plugin->host, e->loop, "runs.later", later_task, job) == 0)
+		return 0;
+	job->delay_ms = 0;
+	return ready_push(e, job);
+}
+
 void
 run_dispatch(ins_ctx *ctx, struct run *run)
 {
@@ -125,7 +159,7 @@ run_dispatch(ins_ctx *ctx, struct run *run)
 		    !may_go(run, s))
 			continue;
 		job = job_new(run, s, s->attempt == 0 ? 1 : s->attempt);
-		if (job != NULL && ready_push(run->engine, job) != 0) {
+		if (job != NULL && job_go(job) != 0) {
 			job_free(job);
 			job = NULL;
 		}
@@ -174,7 +208,7 @@ retry(ins_ctx *ctx, struct job *job, const char *why)
 		return;
 	}
 	again = job_new(run, s, attempt);
-	if (again != NULL && ready_push(run->engine, again) != 0) {
+	if (again != NULL && job_go(again) != 0) {
 		job_free(again);
 		again = NULL;
 	}
@@ -314,10 +348,7 @@ job_task(ins_ctx *ctx, void *arg)
 	job->ctx = ctx;
 	job->running_next = e->running;
 	e->running = job;
-	if (job->delay_ms > 0)
-		r = ins_sleep(ctx, job->delay_ms);
-	if (r == 0)
-		r = wait_lease(ctx, job);
+	r = wait_lease(ctx, job);
 	job->begun_us = ins_mono_us();
 	failpoint(e, FAIL_AFTER_DISPATCH);
 	if (r == 0 && !moot(job))

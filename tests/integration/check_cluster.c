@@ -76,7 +76,7 @@ check_logs(void)
 	/* A call of a step without a run, or more calls than attempts that were recorded. */
 	none("SELECT count(*) FROM agent_runs AS r WHERE (SELECT count(*) FROM run_events AS e"
 	     " WHERE e.run_id = r.run_id AND e.type = 'StepCompleted') <>"
-	     " jsonb_array_length((SELECT data -> 'input' -> 'plan' FROM run_events AS e"
+	     " json_array_length((SELECT data -> 'input' -> 'plan' FROM run_events AS e"
 	     " WHERE e.run_id = r.run_id AND e.seq = 0))");
 }
 
