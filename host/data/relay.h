@@ -7,7 +7,7 @@
  * message (no_echo). Of one publisher and subject, what arrives is in order. Nobody may depend on a
  * message: every use has a poll, or a log, beside it.
  *
- * Loops never touch NATS' connection, which may block: a thread publishes and subscribes for them.
+ * Loops never touch NATS' connection, which may block: a thread publishes for them.
  * Every queue is bounded; what does not fit is counted in relay_dropped_total and gone.
  */
 #ifndef HOST_RELAY_H
@@ -20,13 +20,13 @@
 #define RELAY_PREFIX "ins." /* of every subject, so that no event's subject (t.>) is one */
 #define RELAY_SUBJECT_MAX 128
 #define RELAY_DATA_MAX (256u << 10)
-#define RELAY_OPEN_MAX 65536u         /* of this process */
-#define RELAY_OUT_MAX 4096u           /* messages on their way to NATS */
-#define RELAY_OUT_BYTES (16u << 20)   /* of them */
-#define RELAY_LOOP_MAX 4096u          /* messages on their way to one loop */
-#define RELAY_LOOP_BYTES (16u << 20)  /* of them */
-#define RELAY_PENDING_MAX 1024        /* of one subject, in NATS' library */
-#define RELAY_PENDING_BYTES (8 << 20) /* of them */
+#define RELAY_OPEN_MAX 65536u          /* of this process */
+#define RELAY_OUT_MAX 4096u            /* messages on their way to NATS */
+#define RELAY_OUT_BYTES (16u << 20)    /* of them */
+#define RELAY_LOOP_MAX 4096u           /* messages on their way to one loop */
+#define RELAY_LOOP_BYTES (16u << 20)   /* of them */
+#define RELAY_PENDING_MAX 4096         /* messages from NATS, in its library */
+#define RELAY_PENDING_BYTES (16 << 20) /* of them */
 
 /* Control thread, after loop_init(). url NULL: this process only. */
 void relay_init(const char *url);
@@ -36,8 +36,8 @@ void relay_fini(void);
 int relay_up(void); /* 1 while NATS is connected */
 
 /*
- * fn(arg, subject, data) on that loop, outside of any task, from the next turn on. Of other hosts
- * once NATS knows, which is soon. The loop's thread. NULL: not a subject, or too many. owner is
+ * fn(arg, subject, data) on that loop, outside of any task, from the next turn on. The loop's
+ * thread. NULL: not a subject, or too many. owner is
  * what relay_owner() gives.
  */
 struct ins_relay *relay_open(struct ins_loop *, const char *subject,
