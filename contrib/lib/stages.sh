@@ -101,20 +101,39 @@ clients()
 	INSULA_BUILD=$out/gcc "$top/tests/clients/run"
 }
 
-# fuzz_all SECONDS: every fuzzer on a copy of its corpus; each is one test.
+# fuzz_one SECONDS FUZZER: on a copy of its corpus; one test.
+fuzz_one()
+{
+	local name=${2##*/fuzz_}
+	rm -rf "$out/corpus/$name"
+	mkdir -p "$out/corpus/$name"
+	cp -r "$top/tests/fuzz/corpus/$name/." "$out/corpus/$name/" 2>/dev/null
+	if "$2" -seed=1 -max_total_time="$1" -rss_limit_mb=2048 -artifact_prefix="$out/" "$out/corpus/$name" \
+		>"$out/fuzz_$name.log" 2>&1; then
+		echo "# pass 1 fuzz_$name"
+	else
+		echo "# fail 1 fuzz_$name; the end of $out/fuzz_$name.log, the input in $out/crash-*:"
+		tail -n 30 "$out/fuzz_$name.log" | sed 's/^#/ #/'
+	fi
+}
+
+# fuzz_all SECONDS: every fuzzer, as many at once as there are cores.
 fuzz_all()
 {
-	local f name
+	local f running=0 told=$out/fuzz_all.txt
 	for f in "$out"/fuzz/tests/fuzz/fuzz_*; do
 		[ -x "$f" ] && [ -f "$f" ] || continue
-		name=${f##*/fuzz_}
-		case $name in *.*) continue ;; esac
-		rm -rf "$out/corpus/$name"
-		mkdir -p "$out/corpus/$name"
-		cp -r "$top/tests/fuzz/corpus/$name/." "$out/corpus/$name/" 2>/dev/null
-		stage "fuzz_$name" "the input is in $out/crash-*; add it to tests/fuzz/corpus/$name" \
-			"$f" -seed=1 -max_total_time="$1" -rss_limit_mb=2048 -artifact_prefix="$out/" "$out/corpus/$name"
-	done
+		case ${f##*/} in *.*) continue ;; esac
+		fuzz_one "$1" "$f" &
+		running=$((running + 1))
+		if [ "$running" -ge "$jobs" ]; then
+			wait -n
+			running=$((running - 1))
+		fi
+	done >"$told"
+	wait
+	cat "$told"
+	! grep -q '^# fail' "$told"
 }
 
 # The tarball is whole, builds from a read-only tree, installs and uninstalls; the units run in it.
