@@ -2,10 +2,10 @@
  * engine.h: what the files of the run engine share.
  *
  * Every loop is an engine of its own: it owns its share of the shards (engine_share.c), the runs in
- * them, one commit batch in flight, and its watchers. Nothing here is touched
- * from another loop, and nothing is locked. PostgreSQL is what loops, hosts and generations of this
- * plugin agree through: a lease on a shard carries a fence, every commit names it, and a commit
- *also compares the run's next_seq.
+ * them, one commit batch in flight, and its watchers. Nothing here is touched from another loop,
+ *and nothing is locked. PostgreSQL is what loops, hosts and generations of this plugin agree
+ *through: a lease on a shard carries a fence, every commit names it, and a commit also compares the
+ *run's next_seq.
  *
  *	engine_commit.c   the queue of runs with events, batches, what happens when one fails
  *	engine_batch.c    the statements of a batch
@@ -91,7 +91,7 @@ struct stmts {
 	    *get_events_stale;
 	const ins_stmt *by_key, *lock_thread, *pend, *pend_ready, *displace, *displace_ready,
 	    *displace_pending;
-	const ins_stmt *due, *seen, *inbox, *drop_message, *pending, *busy;
+	const ins_stmt *due, *seen, *inbox, *drop_message, *pending;
 	const ins_stmt *send, *send_ready, *find, *cancel_pending, *delete_events, *delete_run;
 	const ins_stmt *checkpoint, *end_pending, *forget, *over_events, *over_run;
 	const ins_stmt *state_row, *state_events;
