@@ -277,6 +277,8 @@ doc_end(struct doc *d)
 	if (!d->open)
 		return;
 	d->open = 0;
+	if (n == 0) /* and p may be null */
+		return;
 	while (n > 0 && is_space(p[n - 1]))
 		n--;
 	if (d->verbatim) { /* leading blank lines go, leading blanks of the first line stay */

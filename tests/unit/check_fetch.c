@@ -31,6 +31,7 @@ serve_one(int fd, const char *request)
 	char piece[8192];
 	long i;
 
+	atomic_fetch_add(&served, 1); /* before the answer: who reads it may look at once */
 	if (strstr(request, " /hello ") != NULL) {
 		say(fd, "HTTP/1.1 200 OK\r\nX-Test:  a b \r\nContent-Length: 5\r\n\r\nhello");
 	} else if (strstr(request, " /echo ") != NULL) {
@@ -77,7 +78,6 @@ serve_one(int fd, const char *request)
 	} else if (recv(fd, piece, 1, 0) <= 0) { /* /silent */
 		atomic_fetch_add(&closed_early, 1);
 	}
-	atomic_fetch_add(&served, 1);
 }
 
 static void *
