@@ -58,7 +58,7 @@ void bus_return(void *token);
 void bus_retry_set(const int64_t ms[BUS_RETRIES]);
 
 /*
- * The outbox call of an event (data/outbox.c): arguments in the ctx's arena. The tenant and user
+ * The outbox call of an event (data/outbox_event.c): arguments in the ctx's arena. The tenant and user
  * are those of the principal, or of ctx when that is NULL. -INS_ETOOBIG past OUTBOX_EVENT_MAX,
  * -INS_EINTERNAL for a malformed event type or no tenant. Right for pg_batch() as PG_APP of that
  * tenant, and as PG_ENGINE with it among its tenants.
@@ -66,6 +66,7 @@ void bus_retry_set(const int64_t ms[BUS_RETRIES]);
 int outbox_event(struct ins_ctx *, const ins_principal *, const char *event_type,
     const char *run_id, const char *workflow, const char *tier, const json_t *payload,
     ins_call *ret);
+struct ins_stmt *outbox_insert(void); /* the statement of those calls */
 /* The relay: a thread with a connection of its own, woken after a commit that held an event, and
  * every second. start and stop on one loop, after pg_init() and before bus_fini(). */
 void outbox_start(struct ins_loop *);

@@ -10,6 +10,7 @@ host_libhost_a_SOURCES += \
 	host/data/migrate.h \
 	host/data/migrate_host.c \
 	host/data/outbox.c \
+	host/data/outbox_event.c \
 	host/data/pg.c \
 	host/data/pg.h \
 	host/data/pg_conn.c \
