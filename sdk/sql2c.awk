@@ -1,6 +1,6 @@
 # Turns a text into one C string literal, a line at a time: sql2c.awk FILE.sql > FILE.inc
 {
-	gsub(/\\/, "\\\\")
+	gsub(/\\/, "&&")
 	gsub(/"/, "\\\"")
 	gsub(/\t/, "\\t")
 	print "\"" $0 "\\n\""

@@ -11,6 +11,7 @@ include tests/unit/knowledge.mk
 include tests/unit/metering.mk
 include tests/unit/hist.mk
 include tests/unit/runs.mk
+include tests/unit/sdk.mk
 include tests/unit/models.mk
 include tests/integration/local.mk
 include tests/faults/local.mk

@@ -6,6 +6,8 @@ host_libhost_a_SOURCES += \
 	host/cli/ingest.c \
 	host/cli/migrate.c \
 	host/cli/plugin.c \
+	host/cli/plugin_cli.h \
+	host/cli/plugin_new.c \
 	host/cli/run.c \
 	host/cli/serve.c \
 	host/cli/tenant.c

@@ -1,10 +1,12 @@
-/* plugin.c: `insula plugin`: speaks to the admin socket of a running host. */
+/* plugin.c: `insula plugin`: speaks to the admin socket of a running host, and knows the verbs that
+ * need none. */
 #include <curl/curl.h>
 #include <getopt.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/plugin_cli.h"
 #include "plugin/server.h"
 
 #define ANSWER_MAX (4u << 20)
@@ -13,12 +15,13 @@ static const char usage[] =
     "usage: insula plugin list [--json]\n"
     "       insula plugin reload [NAME]\n"
     "       insula plugin enable|disable NAME\n"
+    "       insula plugin new NAME [--dir DIR]\n"
     "\n"
     "reload without a name reads the configuration again and reloads every plugin whose file "
     "changed;\n"
     "a reload that fails leaves the running ones in place and says why. enable and disable hold "
     "until\n"
-    "the next start.\n"
+    "the next start. new writes a plugin to begin with.\n"
     "\n"
     "  --socket PATH  the host's admin socket (default: INSULA_ADMIN, else that of a host started\n"
     "                 without a configured path, or of `insula dev`)\n"
@@ -135,6 +138,8 @@ cli_plugin(int argc, char **argv)
 	int c, as_json = 0, list;
 	json_t *answer;
 
+	if (argc > 1 && strcmp(argv[1], "new") == 0)
+		return plugin_new_command(argc - 1, argv + 1);
 	while ((c = getopt_long(argc, argv, "s:jh", options, NULL)) != -1)
 		switch (c) {
 		case 's': socket = optarg; break;
