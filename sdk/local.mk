@@ -17,6 +17,8 @@ pkgconfig_DATA = sdk/insula.pc sdk/insula-mock.pc
 aclocaldir = $(datadir)/aclocal
 dist_aclocal_DATA = sdk/insula.m4
 
+dist_doc_DATA = sdk/doc/guide.md
+
 # The mock host: files of its own, and those of the host that they stand under. One object in which everything but
 # ins_mock_* is local, and whose clock is the mock's.
 noinst_LIBRARIES += sdk/mock/libmockown.a

@@ -101,6 +101,11 @@ clients()
 	INSULA_BUILD=$out/gcc "$top/tests/clients/run"
 }
 
+sdk()
+{
+	INSULA_BUILD=$out/gcc "$top/tests/sdk/stranger"
+}
+
 # fuzz_one SECONDS FUZZER: on a copy of its corpus; one test.
 fuzz_one()
 {

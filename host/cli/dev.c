@@ -47,18 +47,22 @@ static const char usage[] =
     "of\n"
     "larger models.\n";
 
-/* Of a build tree the folder `modules`, else where plugins are installed. */
+/* Of a build tree the folder `modules`; of an installation the one beside this program, which may
+ * have been moved; else where plugins are installed. */
 static void
 dev_plugin_dir(char ret[PATH_MAX])
 {
+	static const char *const below[] = { "../modules", "../lib/insula/plugins" };
 	char exe[PATH_MAX] = "", *slash;
+	size_t i;
 
 	if (readlink("/proc/self/exe", exe, sizeof exe - 1) > 0 &&
 	    (slash = strrchr(exe, '/')) != NULL) {
 		*slash = '\0';
-		if (snprintf(ret, PATH_MAX, "%s/../modules", exe) < PATH_MAX &&
-		    access(ret, X_OK) == 0)
-			return;
+		for (i = 0; i < NELEM(below); i++)
+			if (snprintf(ret, PATH_MAX, "%s/%s", exe, below[i]) < PATH_MAX &&
+			    access(ret, X_OK) == 0)
+				return;
 	}
 	snprintf(ret, PATH_MAX, "%s", PLUGINDIR);
 }
