@@ -29,6 +29,45 @@ info(ins_ctx *ctx, void *self)
 	    "context", "insula", "flags", "assistants", 1, "crons", 0, "langsmith", 0);
 }
 
+/* What the SDK has and this host does not: said plainly, instead of a path that nobody knows. */
+static int
+no_crons(ins_ctx *ctx, void *self)
+{
+	(void)self;
+	return ins_fail(ctx, INS_ENOTFOUND,
+	    "there are no crons here: start the run from a scheduler of yours, with after_seconds, "
+	    "or "
+	    "from a workflow with a timer");
+}
+
+int
+lg_routes(struct lg *lg, const struct lg_route *routes, size_t n)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < n && r == 0; i++)
+		r = ins_route(lg->host, routes[i].method, routes[i].pattern, routes[i].permission,
+		    routes[i].handler);
+	return r;
+}
+
+static int
+lg_own_init(struct lg *lg)
+{
+	static const struct lg_route routes[] = {
+		{ "GET", "/ok", INS_PUBLIC, ok },
+		{ "GET", "/info", INS_PUBLIC, info },
+		{ "POST", "/runs/crons", "runs:write", no_crons },
+		{ "POST", "/runs/crons/search", "runs:read", no_crons },
+		{ "POST", "/runs/crons/count", "runs:read", no_crons },
+		{ "PATCH", "/runs/crons/{id}", "runs:write", no_crons },
+		{ "DELETE", "/runs/crons/{id}", "runs:write", no_crons },
+		{ "POST", "/threads/{id}/runs/crons", "runs:write", no_crons },
+	};
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
+}
+
 static int
 statements(struct lg *lg)
 {
@@ -62,7 +101,8 @@ static int
 init(ins_host *host, const void *options, void **ret_self)
 {
 	static int (*const parts[])(struct lg *) = { statements, lg_assistants_init, lg_graph_init,
-		lg_threads_init, lg_state_init, lg_runs_init, lg_run_http_init, lg_store_init };
+		lg_threads_init, lg_threads_search_init, lg_thread_stream_init, lg_state_init,
+		lg_runs_init, lg_run_http_init, lg_store_init, lg_own_init };
 	const struct conf *conf = options;
 	struct lg *lg = ins_new(host, sizeof *lg);
 	size_t i;
@@ -82,10 +122,6 @@ init(ins_host *host, const void *options, void **ret_self)
 	*ret_self = lg;
 	for (i = 0; i < sizeof parts / sizeof *parts && r == 0; i++)
 		r = parts[i](lg);
-	if (r == 0)
-		r = ins_route(host, "GET", "/ok", INS_PUBLIC, ok);
-	if (r == 0)
-		r = ins_route(host, "GET", "/info", INS_PUBLIC, info);
 	return r;
 }
 

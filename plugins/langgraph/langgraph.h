@@ -48,6 +48,7 @@ enum lg_sql {
 	S_THREAD_DELETE,
 	S_THREAD_COPY,
 	S_THREAD_COUNT,
+	S_THREAD_OF_ASSISTANT,
 	S_THREAD_LIVE,
 	S_THREAD_RUNS_DELETE,
 	S_THREAD_HEAD,
@@ -55,6 +56,9 @@ enum lg_sql {
 	S_RUN_GET,
 	S_RUN_LIST,
 	S_RUN_LIVE,
+	S_RUN_BEGAN,
+	S_RUN_NEWEST,
+	S_RUN_NEXT,
 	S_STORE_PUT,
 	S_STORE_GET,
 	S_STORE_DELETE,
@@ -64,7 +68,14 @@ enum lg_sql {
 };
 
 /* Threads are searched in one of these orders. */
-enum lg_sort { SORT_CREATED_AT, SORT_UPDATED_AT, SORT_THREAD_ID, SORT_STATUS, SORT_COUNT };
+enum lg_sort {
+	SORT_CREATED_AT,
+	SORT_UPDATED_AT,
+	SORT_STATE_UPDATED_AT,
+	SORT_THREAD_ID,
+	SORT_STATUS,
+	SORT_COUNT
+};
 
 struct lg {
 	ins_host *host;
@@ -76,6 +87,13 @@ struct lg {
 	ins_metric *runs;                       /* by how they were begun */
 	ins_metric *streams;                    /* by how they ended */
 };
+
+/* The routes of one file. */
+struct lg_route {
+	const char *method, *pattern, *permission;
+	ins_handler handler;
+};
+int lg_routes(struct lg *, const struct lg_route *, size_t n);
 
 extern const char *const lg_sql[S_COUNT];
 extern const char *const lg_sql_threads[SORT_COUNT][2];
@@ -120,6 +138,10 @@ json_t *lg_column_json(const ins_rows *, size_t row, size_t col);
 json_t *lg_column_text(const ins_rows *, size_t row, size_t col);
 /* dst's members, with those of the object src laid over them. src may be NULL. */
 void lg_merge(json_t *dst, const json_t *src);
+/* 0 when the list `select` names only these fields (NULL ends them); NULL is fine. */
+int lg_fields_ok(ins_ctx *, const json_t *select, const char *const *fields);
+/* `select` of the query, given several times; NULL when it is not. Ends with the task. */
+json_t *lg_query_select(ins_ctx *);
 /* Drops the members that the list `select` does not name; NULL keeps all. */
 void lg_select(json_t *object, const json_t *select);
 /* The headers of a page of n at offset; more = there are others behind it. */
@@ -154,11 +176,15 @@ int lg_thread_use(ins_ctx *, struct lg *, const char *thread_id, const struct lg
 INS_AWAITS
 int lg_thread_get(ins_ctx *, struct lg *, const char *id, ins_rows **ret_rows);
 json_t *lg_thread_json(const ins_rows *, size_t row);
+/* Deletes the threads whose metadata says that they are this assistant's. */
+INS_AWAITS
+int lg_threads_delete_of(ins_ctx *, struct lg *, const char *assistant_id);
 /* 0 when it is a list of uuids, not too long; NULL is one. */
 int lg_ids_ok(ins_ctx *, const char *field, const json_t *ids);
 int lg_threads_init(struct lg *);
 int lg_threads_search_init(struct lg *);
 int lg_state_init(struct lg *);
+int lg_thread_stream_init(struct lg *); /* GET /threads/{id}/stream */
 
 /* Whether a checkpoint of this run is one of the thread's: -INS_ENOTFOUND if not. */
 INS_AWAITS
@@ -232,8 +258,21 @@ struct lg_streamed {
 	unsigned modes;
 	struct lg_place from;
 	int cancel_on_leave;
-	int again; /* the client was here before: no greeting */
+	int again;             /* the client was here before: no greeting */
+	const char *id_prefix; /* of the ids of its events; NULL = none */
 };
+
+/* One run as server-sent events, in two steps: what may still be refused, and what is sent. The
+ * first ends with the task; both return 0, or what ins_fail() says. */
+struct stream;
+INS_AWAITS
+int lg_stream_new(ins_ctx *, struct lg *, const struct lg_streamed *, struct stream **ret);
+INS_AWAITS
+int lg_stream_tell(struct stream *, ins_watch *);
+/* How a stream ended, for the metrics. */
+void lg_stream_ended(struct lg *, int r);
+/* stream_mode of a run's creator, `values` when it said none. */
+int lg_modes_of_creator(ins_ctx *, const ins_rows *, size_t col, unsigned *ret);
 
 /* Streams a watched run to its end. The answer's headers are set already. */
 INS_AWAITS

@@ -306,10 +306,16 @@ assistant_delete(ins_ctx *ctx, void *self)
 		return r;
 	if (workflow != NULL)
 		return ins_fail(ctx, INS_ECONFLICT, "a workflow's own assistant cannot be deleted");
-	if (lg_query_flag(ctx, "delete_threads"))
-		return ins_fail(ctx, INS_EINVAL,
-		    "delete_threads is not done here: delete the threads found by "
-		    "POST /threads/search {\"metadata\": {\"assistant_id\": ...}}");
+	/* Threads first: who is cut off in between asks again, and the assistant is still there. */
+	if (lg_query_flag(ctx, "delete_threads")) {
+		if (!ins_allowed(ctx, "threads:write"))
+			return ins_fail(ctx, INS_EDENIED, "delete_threads needs threads:write too");
+		r = ins_db(ctx, lg->sql[S_ASSISTANT_GET], INS_ARGS(ins_text(id)), &rows);
+		if (r == 0 && ins_rows_count(rows) == 0)
+			return no_assistant(ctx, z);
+		if (r != 0 || (r = lg_threads_delete_of(ctx, lg, id)) != 0)
+			return r;
+	}
 	r = ins_db(ctx, lg->sql[S_ASSISTANT_DELETE], INS_ARGS(ins_text(id)), &rows);
 	if (r != 0)
 		return r;
@@ -331,6 +337,8 @@ assistant_search(ins_ctx *ctx, void *self)
 	static const char *const by[] = { "created_at", "updated_at", "assistant_id", "graph_id",
 		"name", NULL };
 	static const char *const order[] = { "desc", "asc", NULL };
+	static const char *const fields[] = { "assistant_id", "graph_id", "name", "description",
+		"config", "context", "created_at", "updated_at", "metadata", "version", NULL };
 	struct lg *lg = self;
 	json_t *body, *ids, *names, *all, *one;
 	int64_t limit, offset;
@@ -344,7 +352,8 @@ assistant_search(ins_ctx *ctx, void *self)
 		return sort_by;
 	if ((sort_order = lg_choice(ctx, body, "sort_order", order, 0)) < 0)
 		return sort_order;
-	if ((r = workflows(ctx, lg, &ids, &names)) != 0)
+	if ((r = lg_fields_ok(ctx, lg_get(body, "select"), fields)) != 0 ||
+	    (r = workflows(ctx, lg, &ids, &names)) != 0)
 		return r;
 	r = ins_db(ctx, lg->sql[S_ASSISTANT_SEARCH],
 	    INS_ARGS(ins_json(ctx, ids), ins_json(ctx, names), ins_int(ctx, lg->since_us),
@@ -455,10 +464,7 @@ assistant_latest(ins_ctx *ctx, void *self)
 int
 lg_assistants_init(struct lg *lg)
 {
-	static const struct {
-		const char *method, *pattern, *permission;
-		ins_handler handler;
-	} routes[] = {
+	static const struct lg_route routes[] = {
 		{ "POST", "/assistants", "assistants:write", assistant_create },
 		{ "POST", "/assistants/search", "assistants:read", assistant_search },
 		{ "POST", "/assistants/count", "assistants:read", assistant_count },
@@ -468,11 +474,5 @@ lg_assistants_init(struct lg *lg)
 		{ "POST", "/assistants/{id}/versions", "assistants:read", assistant_versions },
 		{ "POST", "/assistants/{id}/latest", "assistants:write", assistant_latest },
 	};
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < sizeof routes / sizeof *routes && r == 0; i++)
-		r = ins_route(lg->host, routes[i].method, routes[i].pattern, routes[i].permission,
-		    routes[i].handler);
-	return r;
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

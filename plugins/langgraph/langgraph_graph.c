@@ -107,17 +107,12 @@ assistant_subgraphs(ins_ctx *ctx, void *self)
 int
 lg_graph_init(struct lg *lg)
 {
-	int r = ins_route(
-	    lg->host, "GET", "/assistants/{id}/graph", "assistants:read", assistant_graph);
-
-	if (r == 0)
-		r = ins_route(lg->host, "GET", "/assistants/{id}/schemas", "assistants:read",
-		    assistant_schemas);
-	if (r == 0)
-		r = ins_route(lg->host, "GET", "/assistants/{id}/subgraphs", "assistants:read",
-		    assistant_subgraphs);
-	if (r == 0)
-		r = ins_route(lg->host, "GET", "/assistants/{id}/subgraphs/{namespace}",
-		    "assistants:read", assistant_subgraphs);
-	return r;
+	static const struct lg_route routes[] = {
+		{ "GET", "/assistants/{id}/graph", "assistants:read", assistant_graph },
+		{ "GET", "/assistants/{id}/schemas", "assistants:read", assistant_schemas },
+		{ "GET", "/assistants/{id}/subgraphs", "assistants:read", assistant_subgraphs },
+		{ "GET", "/assistants/{id}/subgraphs/{namespace}", "assistants:read",
+		    assistant_subgraphs },
+	};
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -109,6 +109,25 @@ lg_place_parse(const char *z, size_t n, struct lg_place *ret)
 	return 1;
 }
 
+int
+lg_thread_place_parse(
+    const char *z, size_t n, char ret_run_id[LG_UUID_LEN + 1], struct lg_place *ret, int *ret_end)
+{
+	char uuid[LG_UUID_LEN + 1];
+
+	if (n < LG_UUID_LEN + 2 || z[LG_UUID_LEN] != ':')
+		return 0;
+	memcpy(uuid, z, LG_UUID_LEN);
+	uuid[LG_UUID_LEN] = '\0';
+	if (!lg_uuid(uuid, ret_run_id))
+		return 0;
+	z += LG_UUID_LEN + 1;
+	n -= LG_UUID_LEN + 1;
+	*ret = (struct lg_place){ .after = -1 };
+	*ret_end = n == 3 && memcmp(z, "end", 3) == 0;
+	return *ret_end || lg_place_parse(z, n, ret);
+}
+
 static const char *
 label_fault(const json_t *label, int wild)
 {

@@ -37,6 +37,11 @@ int lg_checkpoint_parse(const char *z, size_t n, struct lg_checkpoint *ret);
 /* 1 = it is the id of an event of ours, or "-1" (from the beginning). */
 int lg_place_parse(const char *z, size_t n, struct lg_place *ret);
 
+/* The same in the stream of a thread, "<run id>:<place>"; *ret_end: "<run id>:end", where all of
+ * the run was told. */
+int lg_thread_place_parse(
+    const char *z, size_t n, char ret_run_id[LG_UUID_LEN + 1], struct lg_place *ret, int *ret_end);
+
 #define LG_NAMESPACE_LABELS_MAX 16u
 #define LG_NAMESPACE_LABEL_MAX 128u /* bytes */
 /*

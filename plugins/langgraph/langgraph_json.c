@@ -210,6 +210,41 @@ lg_merge(json_t *dst, const json_t *src)
 		json_object_update(dst, (json_t *)src);
 }
 
+int
+lg_fields_ok(ins_ctx *ctx, const json_t *select, const char *const *fields)
+{
+	const json_t *one;
+	const char *z;
+	size_t i, k;
+
+	json_array_foreach((json_t *)select, i, one)
+	{
+		z = json_string_value(one);
+		for (k = 0; z != NULL && fields[k] != NULL && strcmp(fields[k], z) != 0; k++)
+			;
+		if (z != NULL && fields[k] != NULL)
+			continue;
+		return bad(ctx, "", "select",
+		    ins_printf(ctx, "knows no field \"%.40s\"", z == NULL ? "" : z));
+	}
+	return 0;
+}
+
+json_t *
+lg_query_select(ins_ctx *ctx)
+{
+	json_t *all = NULL;
+	const char *z;
+	uint32_t i;
+
+	for (i = 0; i < 64 && (z = ins_query_at(ctx, "select", i)) != NULL; i++) {
+		if (all == NULL)
+			all = ins_json_end(ctx, json_array());
+		json_array_append_new(all, json_string(z));
+	}
+	return all;
+}
+
 void
 lg_select(json_t *object, const json_t *select)
 {

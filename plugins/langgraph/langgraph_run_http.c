@@ -58,9 +58,11 @@ static int
 run_list(ins_ctx *ctx, void *self)
 {
 	struct lg *lg = self;
+	static const char *const fields[] = { "run_id", "thread_id", "assistant_id", "created_at",
+		"updated_at", "status", "metadata", "kwargs", "multitask_strategy", NULL };
 	const char *thread = lg_path_id(ctx, "id", "thread"), *status = ins_query(ctx, "status");
 	int64_t limit, offset;
-	json_t *all;
+	json_t *all, *one, *select = lg_query_select(ctx);
 	ins_rows *rows;
 	size_t i, n;
 	int r = thread == NULL ? -INS_ENOTFOUND : lg_query_page(ctx, &limit, &offset);
@@ -72,6 +74,8 @@ run_list(ins_ctx *ctx, void *self)
 		return ins_fail(ctx, INS_EINVAL,
 		    "status must be pending, running, success, error, timeout or interrupted");
 	}
+	if ((r = lg_fields_ok(ctx, select, fields)) != 0)
+		return r;
 	r = ins_db(ctx, lg->sql[S_RUN_LIST],
 	    INS_ARGS(ins_text(thread),
 		ins_text(status == NULL || *status == '\0' ? NULL : engine_status(status)),
@@ -83,23 +87,32 @@ run_list(ins_ctx *ctx, void *self)
 	if (n == 0 && (r = lg_thread_get(ctx, lg, thread, &rows)) != 0)
 		return r;
 	all = json_array();
-	for (i = 0; i < n && i < (size_t)limit; i++)
-		json_array_append_new(all, lg_run_json(rows, i));
+	for (i = 0; i < n && i < (size_t)limit; i++) {
+		one = lg_run_json(rows, i);
+		lg_select(one, select);
+		json_array_append_new(all, one);
+	}
 	lg_pagination(ctx, offset, json_array_size(all), n > (size_t)limit);
 	return ins_reply_take(ctx, 200, all);
 }
 
-/* Who says nothing gets what the run's creator asked for. */
+/* `checkpoint_id` with Last-Event-ID -1: what comes after a state that the client shows already.
+ * One that is not this run's says nothing of it. */
 static int
-modes_of_creator(ins_ctx *ctx, const ins_rows *rows, unsigned *ret)
+after_checkpoint(ins_ctx *ctx, struct lg_streamed *s)
 {
-	json_t *modes = lg_column_json(rows, 0, 10);
-	int r = lg_modes_of(ctx, modes, ret);
+	const char *z = ins_query(ctx, "checkpoint_id");
+	struct lg_checkpoint at;
 
-	json_decref(modes);
-	if (*ret == 0)
-		*ret = LG_MODE_VALUES;
-	return r;
+	if (z == NULL || *z == '\0' || !s->again || s->from.after >= 0)
+		return 0;
+	if (!lg_checkpoint_parse(z, strlen(z), &at)) {
+		ins_field(ctx, "checkpoint_id");
+		return ins_fail(ctx, INS_EINVAL, "checkpoint_id must be \"RUN_ID:SEQ\"");
+	}
+	if (strcmp(at.run_id, s->run_id) == 0)
+		s->from.after = at.seq;
+	return 0;
 }
 
 /* Prepares to watch the run of the path. */
@@ -123,8 +136,11 @@ watch_again(ins_ctx *ctx, struct lg *lg, struct lg_streamed *s, ins_watch **ret_
 		return ins_fail(ctx, INS_EINVAL, "Last-Event-ID is no id of an event of a run");
 	}
 	s->again = last.n > 0;
+	if ((r = after_checkpoint(ctx, s)) != 0)
+		return r;
+	/* Who says nothing gets what the run's creator asked for. */
 	if ((r = lg_modes_query(ctx, &s->modes)) == 0 && s->modes == 0)
-		r = modes_of_creator(ctx, rows, &s->modes);
+		r = lg_modes_of_creator(ctx, rows, 10, &s->modes);
 	if (r != 0)
 		return r;
 	runs = ins_service(ctx, lg->host, NEED_RUNS, 0, NULL);
@@ -255,8 +271,13 @@ run_cancel(ins_ctx *ctx, void *self)
 	struct lg *lg = self;
 	const char *thread, *run, *kind;
 	ins_rows *rows;
+	const char *reason = ins_query(ctx, "reason");
 	int r = action_of(ctx, &kind);
 
+	if (r == 0 && reason != NULL && *reason != '\0') {
+		ins_field(ctx, "reason");
+		return ins_fail(ctx, INS_EINVAL, "a cancellation has no reason here");
+	}
 	if (r == 0)
 		r = find(ctx, lg, &thread, &run, &rows);
 	if (r == 0)
@@ -335,10 +356,7 @@ run_delete(ins_ctx *ctx, void *self)
 int
 lg_run_http_init(struct lg *lg)
 {
-	static const struct {
-		const char *method, *pattern, *permission;
-		ins_handler handler;
-	} routes[] = {
+	static const struct lg_route routes[] = {
 		{ "GET", "/threads/{id}/runs", "runs:read", run_list },
 		{ "GET", "/threads/{id}/runs/{run_id}", "runs:read", run_get },
 		{ "GET", "/threads/{id}/runs/{run_id}/join", "runs:read", run_join },
@@ -349,11 +367,5 @@ lg_run_http_init(struct lg *lg)
 		{ "GET", "/runs/{run_id}/stream", "runs:read", run_join_stream },
 		{ "POST", "/runs/cancel", "runs:write", runs_cancel },
 	};
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < sizeof routes / sizeof *routes && r == 0; i++)
-		r = ins_route(lg->host, routes[i].method, routes[i].pattern, routes[i].permission,
-		    routes[i].handler);
-	return r;
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

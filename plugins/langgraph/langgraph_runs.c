@@ -44,8 +44,6 @@ static const struct lg_member run_members[] = {
 	{ "stream_subgraphs", LG_BOOL },
 	{ "strict_resume", LG_BOOL },
 	{ "langsmith_tracer", LG_OBJECT },
-	/* what the SDK's createBatch leaves in */
-	{ "assistantId", LG_TEXT },
 	{ NULL, 0 },
 };
 
@@ -210,6 +208,34 @@ options_of(ins_ctx *ctx, struct begin *b, const json_t *body)
 	return 0;
 }
 
+/* What is accepted without being looked at further must at least be what it says it is. */
+static int
+accepted_ok(ins_ctx *ctx, const json_t *body)
+{
+	static const struct lg_member members[] = { { "tags", LG_LIST },
+		{ "recursion_limit", LG_INT }, { "configurable", LG_OBJECT },
+		{ "metadata", LG_OBJECT } };
+	static const char *const durability[] = { "sync", "async", "exit", NULL };
+	const json_t *config = lg_get(body, "config"), *known;
+	json_t *some = ins_json_end(ctx, json_object());
+	struct lg_member all[sizeof members / sizeof *members + 1] = { { NULL, 0 } };
+	size_t i;
+	int r;
+
+	if (some == NULL)
+		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+	/* Other members of config are the workflow's business. */
+	for (i = 0; i < sizeof members / sizeof *members; i++) {
+		all[i] = members[i];
+		if ((known = lg_get(config, members[i].name)) != NULL)
+			json_object_set(some, members[i].name, (json_t *)known);
+	}
+	if ((r = lg_members(ctx, some, "config.", all)) != 0)
+		return r;
+	r = lg_choice(ctx, body, "durability", durability, 0);
+	return r < 0 ? r : 0;
+}
+
 /* Checks a body and fills in what it says, but for the thread's part. */
 static int
 check(ins_ctx *ctx, struct begin *b, const json_t *body)
@@ -225,7 +251,7 @@ check(ins_ctx *ctx, struct begin *b, const json_t *body)
 	const json_t *after = lg_get(body, "after_seconds");
 	int r = refuse_undone(ctx, body);
 
-	if (r != 0 || (r = options_of(ctx, b, body)) != 0)
+	if (r != 0 || (r = accepted_ok(ctx, body)) != 0 || (r = options_of(ctx, b, body)) != 0)
 		return r;
 	if ((r = lg_choice(ctx, body, "multitask_strategy", multitask, INS_MULTITASK_ENQUEUE)) < 0)
 		return r;
@@ -417,12 +443,40 @@ run_stream(ins_ctx *ctx, void *self)
 	return lg_stream(ctx, lg, &b.streamed, b.watch);
 }
 
+/* "streamMode" for "stream_mode": the SDK's createBatch sends its options as JavaScript names them.
+ */
+static json_t *
+plain_names(ins_ctx *ctx, const json_t *one)
+{
+	json_t *all = ins_json_end(ctx, json_object()), *value;
+	const char *name, *z;
+	char plain[64];
+	size_t n;
+
+	json_object_foreach((json_t *)one, name, value)
+	{
+		for (z = name, n = 0; *z != '\0' && n < sizeof plain - 2; z++) {
+			if (*z >= 'A' && *z <= 'Z')
+				plain[n++] = '_';
+			plain[n++] = *z >= 'A' && *z <= 'Z' ? (char)(*z - 'A' + 'a') : *z;
+		}
+		plain[n] = '\0';
+		/* What is said both ways is said the plain way; what is too long is no name of
+		 * ours. */
+		if (*z != '\0')
+			json_object_set(all, name, value);
+		else if (strcmp(plain, name) == 0 || json_object_get(one, plain) == NULL)
+			json_object_set(all, plain, value);
+	}
+	return all;
+}
+
 INS_AWAITS
 static int
 run_batch(ins_ctx *ctx, void *self)
 {
 	struct lg *lg = self;
-	json_t *body, *all, *one, *run;
+	json_t *body, *all, *one, *run, *plain;
 	size_t i;
 	int r = ins_body_json(ctx, &body);
 
@@ -433,6 +487,7 @@ run_batch(ins_ctx *ctx, void *self)
 		return ins_fail(
 		    ctx, INS_EINVAL, "the body must be a list of 1 to %u runs", LG_BATCH_MAX);
 	all = ins_json_end(ctx, json_array());
+	plain = ins_json_end(ctx, json_array());
 	json_array_foreach(body, i, one)
 	{
 		const char *where = ins_printf(ctx, "[%zu].", i);
@@ -440,12 +495,13 @@ run_batch(ins_ctx *ctx, void *self)
 
 		if (!json_is_object(one))
 			return wrong(ctx, where, "must be an object");
+		json_array_append(plain, one = plain_names(ctx, one));
 		if ((r = lg_members(ctx, one, where, run_members)) != 0 ||
 		    (r = check(ctx, &b, one)) != 0)
 			return r;
 	}
 	/* All were checked before the first begins. */
-	json_array_foreach(body, i, one)
+	json_array_foreach(plain, i, one)
 	{
 		struct begin b = { 0 };
 
@@ -460,22 +516,14 @@ run_batch(ins_ctx *ctx, void *self)
 int
 lg_runs_init(struct lg *lg)
 {
-	static const struct {
-		const char *pattern;
-		ins_handler handler;
-	} routes[] = {
-		{ "/runs", run_create },
-		{ "/runs/wait", run_wait },
-		{ "/runs/stream", run_stream },
-		{ "/runs/batch", run_batch },
-		{ "/threads/{id}/runs", run_create },
-		{ "/threads/{id}/runs/wait", run_wait },
-		{ "/threads/{id}/runs/stream", run_stream },
+	static const struct lg_route routes[] = {
+		{ "POST", "/runs", "runs:write", run_create },
+		{ "POST", "/runs/wait", "runs:write", run_wait },
+		{ "POST", "/runs/stream", "runs:write", run_stream },
+		{ "POST", "/runs/batch", "runs:write", run_batch },
+		{ "POST", "/threads/{id}/runs", "runs:write", run_create },
+		{ "POST", "/threads/{id}/runs/wait", "runs:write", run_wait },
+		{ "POST", "/threads/{id}/runs/stream", "runs:write", run_stream },
 	};
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < sizeof routes / sizeof *routes && r == 0; i++)
-		r = ins_route(lg->host, "POST", routes[i].pattern, "runs:write", routes[i].handler);
-	return r;
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -74,6 +74,9 @@
 #define RUN_OF_THREAD "(r.thread_id = $1::uuid OR (r.thread_id IS NULL AND r.run_id = $1::uuid)) "
 #define NO_UPDATE "NOT r.metadata ? '" LG_EDIT "' "
 
+/* The time of a run's first event. */
+#define BEGAN "(extract(epoch FROM e.ts) * 1000000)::bigint"
+
 /* A copy of the thread may stand at one of its runs: that one stays. */
 #define NO_COPY                                                                               \
 	"NOT EXISTS (SELECT 1 FROM threads o WHERE o.head_run = r.run_id AND o.thread_id <> " \
@@ -154,6 +157,9 @@ const char *const lg_sql[S_COUNT] = {
 	    "o.values, o.interrupts, o.error, o.head_run, o.head_seq, o.state_updated_at "
 	    "FROM threads o WHERE o.thread_id = $1::uuid RETURNING " THREAD,
 	[S_THREAD_COUNT] = "SELECT count(*)" THREADS_WHERE,
+	[S_THREAD_OF_ASSISTANT] =
+	    "SELECT thread_id FROM threads WHERE metadata @> jsonb_build_object('assistant_id', "
+	    "$1::text) LIMIT 100",
 	/* what the engine must end, or may hold */
 	[S_THREAD_LIVE] = "SELECT r.run_id FROM agent_runs r WHERE r.thread_id = $1::uuid "
 			  "AND r.status IN ('pending', 'running', 'interrupted') AND " NO_COPY,
@@ -188,6 +194,24 @@ const char *const lg_sql[S_COUNT] = {
 	/* $1 thread or NULL, $2 statuses */
 	[S_RUN_LIVE] = "SELECT r.run_id FROM agent_runs r WHERE ($1::uuid IS NULL OR r.thread_id = "
 		       "$1::uuid) AND r.status = ANY (string_to_array($2, ',')) LIMIT 1000",
+	/* of $1, when one of its runs began: microseconds since 1970, as its log says */
+	[S_RUN_BEGAN] = "SELECT " BEGAN
+			" FROM agent_runs r JOIN run_events e ON e.run_id = r.run_id "
+			"AND e.seq = 0 WHERE r.thread_id = $1::uuid AND r.run_id = $2::uuid",
+	/* of $1, the newest that does not run any more: run, when it began */
+	[S_RUN_NEWEST] =
+	    "SELECT r.run_id, " BEGAN " FROM agent_runs r JOIN run_events e ON e.run_id = r.run_id "
+	    "AND e.seq = 0 WHERE r.thread_id = $1::uuid AND r.status NOT IN ('pending', 'running') "
+	    "ORDER BY e.ts DESC, r.run_id DESC LIMIT 1",
+	/* of $1, the first that began after the run $3 did, at $2 (also those that edit) */
+	[S_RUN_NEXT] =
+	    "SELECT r.run_id, " BEGAN ", r.workflow, r.assistant_id, "
+	    "r.request->'options'->'stream_mode', r.metadata ? '" LG_EDIT "' "
+	    "FROM agent_runs r JOIN run_events e ON e.run_id = r.run_id AND e.seq = 0 "
+	    "WHERE r.thread_id = $1::uuid AND r.status <> 'pending' "
+	    "AND (r.ended_at IS NULL OR (extract(epoch FROM r.ended_at) * 1000000)::bigint >= "
+	    "$2::bigint) AND (" BEGAN ", r.run_id) > ($2::bigint, $3::uuid) "
+	    "ORDER BY e.ts, r.run_id LIMIT 1",
 	[S_STORE_PUT] =
 	    "INSERT INTO store_items (namespace, key, value) VALUES ("
 	    "ARRAY(SELECT jsonb_array_elements_text($1::jsonb)), $2, $3::jsonb) "
@@ -247,6 +271,8 @@ const char *const lg_sql[S_COUNT] = {
 const char *const lg_sql_threads[SORT_COUNT][2] = {
 	[SORT_CREATED_AT] = { THREADS("t.created_at"), THREADS("t.created_at DESC") },
 	[SORT_UPDATED_AT] = { THREADS("t.updated_at"), THREADS("t.updated_at DESC") },
+	[SORT_STATE_UPDATED_AT] = { THREADS("t.state_updated_at"),
+	    THREADS("t.state_updated_at DESC NULLS LAST") },
 	[SORT_THREAD_ID] = { THREADS("t.thread_id"), THREADS("t.thread_id DESC") },
 	[SORT_STATUS] = { THREADS(STATUS), THREADS(STATUS " DESC") },
 };

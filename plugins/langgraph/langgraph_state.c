@@ -83,6 +83,24 @@ lg_checkpoint_of(ins_ctx *ctx, const json_t *body, struct lg_checkpoint *ret)
 	return lg_checkpoint_parse(z, strlen(z), ret) ? 1 : bad_checkpoint(ctx, field);
 }
 
+/* "values.KEY" names a part of the values. */
+static int
+select_ok(ins_ctx *ctx, const json_t *select)
+{
+	static const char *const fields[] = { "values", "next", "tasks", "metadata", "created_at",
+		"checkpoint", "parent_checkpoint", "interrupts", NULL };
+	json_t *members, *one;
+	size_t i;
+
+	if (select == NULL)
+		return 0;
+	if ((members = ins_json_end(ctx, json_array())) == NULL)
+		return ins_fail(ctx, INS_ENOMEM, "out of memory");
+	json_array_foreach((json_t *)select, i, one) if (!json_is_string(one) ||
+	    strncmp(json_string_value(one), "values.", 7) != 0) json_array_append(members, one);
+	return lg_fields_ok(ctx, members, fields);
+}
+
 /* Keeps of a state what `select` names: a member, or "values.KEY". */
 static void
 select_state(json_t *state, const json_t *select)
@@ -114,22 +132,6 @@ select_state(json_t *state, const json_t *select)
 	json_decref(kept);
 }
 
-/* `select` of the query, given several times; NULL when it is not. Ends with the task. */
-static json_t *
-select_of_query(ins_ctx *ctx)
-{
-	json_t *all = NULL;
-	const char *z;
-	uint32_t i;
-
-	for (i = 0; i < 64 && (z = ins_query_at(ctx, "select", i)) != NULL; i++) {
-		if (all == NULL)
-			all = ins_json_end(ctx, json_array());
-		json_array_append_new(all, json_string(z));
-	}
-	return all;
-}
-
 INS_AWAITS
 static int
 reply_state(ins_ctx *ctx, struct lg *lg, const char *thread_id, const char *run_id, int64_t seq,
@@ -137,8 +139,10 @@ reply_state(ins_ctx *ctx, struct lg *lg, const char *thread_id, const char *run_
 {
 	const ins_runs *runs = ins_service(ctx, lg->host, NEED_RUNS, 0, NULL);
 	json_t *state, *j;
-	int r;
+	int r = select_ok(ctx, select);
 
+	if (r != 0)
+		return r;
 	if (*run_id == '\0') {
 		j = json_pack("{s:{}, s:[], s:[], s:n, s:n, s:n, s:n, s:[]}", "values", "next",
 		    "tasks", "metadata", "created_at", "checkpoint", "parent_checkpoint",
@@ -161,7 +165,7 @@ state_get(ins_ctx *ctx, void *self)
 	struct head head;
 	int r = id == NULL ? -INS_ENOTFOUND : head_of(ctx, self, id, &head);
 
-	return r != 0 ? r : reply_state(ctx, self, id, head.run_id, head.seq, select_of_query(ctx));
+	return r != 0 ? r : reply_state(ctx, self, id, head.run_id, head.seq, lg_query_select(ctx));
 }
 
 INS_AWAITS
@@ -181,7 +185,7 @@ state_at(ins_ctx *ctx, void *self)
 		return r != 0 ? r : bad_checkpoint(ctx, "checkpoint_id");
 	}
 	r = lg_thread_has_run(ctx, self, id, at.run_id);
-	return r != 0 ? r : reply_state(ctx, self, id, at.run_id, at.seq, select_of_query(ctx));
+	return r != 0 ? r : reply_state(ctx, self, id, at.run_id, at.seq, lg_query_select(ctx));
 }
 
 INS_AWAITS
@@ -324,8 +328,10 @@ reply_history(ins_ctx *ctx, struct lg *lg, const struct history *h)
 	struct head head;
 	json_t *states, *all, *one, *j;
 	size_t i;
-	int r;
+	int r = select_ok(ctx, h->select);
 
+	if (r != 0)
+		return r;
 	if (*from.run_id != '\0') {
 		r = lg_thread_has_run(ctx, lg, h->thread_id, from.run_id);
 	} else if ((r = head_of(ctx, lg, h->thread_id, &head)) == 0) {
@@ -408,17 +414,14 @@ history_get(ins_ctx *ctx, void *self)
 	if (before != NULL && *before != '\0' &&
 	    !lg_checkpoint_parse(before, strlen(before), &h.from))
 		return bad_checkpoint(ctx, "before");
-	h.select = select_of_query(ctx);
+	h.select = lg_query_select(ctx);
 	return reply_history(ctx, self, &h);
 }
 
 int
 lg_state_init(struct lg *lg)
 {
-	static const struct {
-		const char *method, *pattern, *permission;
-		ins_handler handler;
-	} routes[] = {
+	static const struct lg_route routes[] = {
 		{ "GET", "/threads/{id}/state", "threads:read", state_get },
 		{ "POST", "/threads/{id}/state", "threads:write", state_post },
 		{ "GET", "/threads/{id}/state/{checkpoint_id}", "threads:read", state_at },
@@ -426,11 +429,5 @@ lg_state_init(struct lg *lg)
 		{ "GET", "/threads/{id}/history", "threads:read", history_get },
 		{ "POST", "/threads/{id}/history", "threads:read", history_post },
 	};
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < sizeof routes / sizeof *routes && r == 0; i++)
-		r = ins_route(lg->host, routes[i].method, routes[i].pattern, routes[i].permission,
-		    routes[i].handler);
-	return r;
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -241,16 +241,12 @@ store_namespaces(ins_ctx *ctx, void *self)
 int
 lg_store_init(struct lg *lg)
 {
-	int r = ins_route(lg->host, "PUT", "/store/items", "store:write", store_put);
-
-	if (r == 0)
-		r = ins_route(lg->host, "GET", "/store/items", "store:read", store_get);
-	if (r == 0)
-		r = ins_route(lg->host, "DELETE", "/store/items", "store:write", store_delete);
-	if (r == 0)
-		r = ins_route(lg->host, "POST", "/store/items/search", "store:read", store_search);
-	if (r == 0)
-		r = ins_route(
-		    lg->host, "POST", "/store/namespaces", "store:read", store_namespaces);
-	return r;
+	static const struct lg_route routes[] = {
+		{ "PUT", "/store/items", "store:write", store_put },
+		{ "GET", "/store/items", "store:read", store_get },
+		{ "DELETE", "/store/items", "store:write", store_delete },
+		{ "POST", "/store/items/search", "store:read", store_search },
+		{ "POST", "/store/namespaces", "store:read", store_namespaces },
+	};
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -69,6 +69,18 @@ lg_modes_query(ins_ctx *ctx, unsigned *ret)
 	return 0;
 }
 
+int
+lg_modes_of_creator(ins_ctx *ctx, const ins_rows *rows, size_t col, unsigned *ret)
+{
+	json_t *modes = lg_column_json(rows, 0, col);
+	int r = lg_modes_of(ctx, modes, ret);
+
+	json_decref(modes);
+	if (*ret == 0)
+		*ret = LG_MODE_VALUES;
+	return r;
+}
+
 const char *
 lg_modes_text(ins_ctx *ctx, unsigned modes)
 {
@@ -116,16 +128,21 @@ stream_init(struct stream *st, ins_ctx *ctx, struct lg *lg, const struct lg_stre
 	    : 0;
 }
 
+#define FRAME_ID_MAX 96
+
 /* The id of frame i of n. */
 static void
-frame_id(struct stream *st, int recorded, size_t i, size_t n, char id[48])
+frame_id(struct stream *st, int recorded, size_t i, size_t n, char id[FRAME_ID_MAX])
 {
+	const char *prefix = st->s->id_prefix == NULL ? "" : st->s->id_prefix;
+	long long seq = (long long)st->seq;
+
 	if (!recorded)
-		snprintf(id, 48, "%lld.%u", (long long)(st->seq < 0 ? 0 : st->seq), ++st->pieces);
+		snprintf(id, FRAME_ID_MAX, "%s%lld.%u", prefix, seq < 0 ? 0 : seq, ++st->pieces);
 	else if (i + 1 == n)
-		snprintf(id, 48, "%lld", (long long)st->seq);
+		snprintf(id, FRAME_ID_MAX, "%s%lld", prefix, seq);
 	else
-		snprintf(id, 48, "%lld-%zu", (long long)st->seq, i + 1);
+		snprintf(id, FRAME_ID_MAX, "%s%lld-%zu", prefix, seq, i + 1);
 }
 
 /* Sends what was collected. recorded: of a recorded event, else of a piece. */
@@ -134,7 +151,7 @@ static int
 flush(struct stream *st, int recorded)
 {
 	size_t n = json_array_size(st->frames) / 2, i;
-	char id[48], *text;
+	char id[FRAME_ID_MAX], *text;
 	int r = 0;
 
 	for (i = 0; i < n && r == 0; i++) {
@@ -242,13 +259,15 @@ INS_AWAITS
 static int
 greet(struct stream *st)
 {
+	const char *prefix = st->s->id_prefix;
 	ins_str text;
 
 	if (st->s->again)
 		return 0;
 	text = ins_json_text(
 	    st->ctx, kept(st, json_pack("{s:s, s:i}", "run_id", st->s->run_id, "attempt", 1)));
-	return ins_sse(st->ctx, "metadata", "-1", text);
+	return ins_sse(
+	    st->ctx, "metadata", ins_printf(st->ctx, "%s-1", prefix == NULL ? "" : prefix), text);
 }
 
 /* A client that is back knows the state that it left at: what was under way then is not new. */
@@ -264,6 +283,11 @@ recall(struct stream *st)
 		return 0;
 	runs = ins_service(st->ctx, st->lg->host, NEED_RUNS, 0, NULL);
 	r = runs->state(st->ctx, runs->self, st->s->run_id, st->s->from.after, &state);
+	if (r == -INS_ENOTFOUND) {
+		ins_clear_error(st->ctx);
+		ins_field(st->ctx, "last-event-id");
+		return ins_fail(st->ctx, INS_EINVAL, "the run has no such event yet");
+	}
 	if (r != 0)
 		return r;
 	stream_recall(st, state);
@@ -272,34 +296,55 @@ recall(struct stream *st)
 }
 
 int
-lg_stream(ins_ctx *ctx, struct lg *lg, const struct lg_streamed *s, ins_watch *watch)
+lg_stream_new(ins_ctx *ctx, struct lg *lg, const struct lg_streamed *s, struct stream **ret)
 {
-	const ins_runs *runs;
 	struct stream *st = ins_alloc(ctx, sizeof *st);
-	json_t *event;
 	int r = st == NULL ? ins_fail(ctx, INS_ENOMEM, "out of memory")
 			   : stream_init(st, ctx, lg, s);
 
-	if (r == 0)
-		r = recall(st);
-	if (r == 0)
-		r = ins_stream(ctx, 200, "text/event-stream; charset=utf-8");
-	if (r == 0)
-		r = ins_heartbeat(ctx, lg->heartbeat_ms, ins_s(": heartbeat\n\n"));
-	if (r == 0)
-		r = greet(st);
-	runs = ins_service(ctx, lg->host, NEED_RUNS, 0, NULL);
-	while (r == 0 && (r = runs->next(ctx, runs->self, watch, &event)) == 1) {
+	*ret = st;
+	return r == 0 ? recall(st) : r;
+}
+
+int
+lg_stream_tell(struct stream *st, ins_watch *watch)
+{
+	const ins_runs *runs = ins_service(st->ctx, st->lg->host, NEED_RUNS, 0, NULL);
+	json_t *event;
+	int r = greet(st);
+
+	while (r == 0 && (r = runs->next(st->ctx, runs->self, watch, &event)) == 1) {
 		r = tell(st, event);
 		json_decref(event);
 	}
-	if (r == -INS_ENOTFOUND) {
-		ins_clear_error(ctx); /* deleted under way: there is no more to tell */
-		r = 0;
-	}
+	if (r != -INS_ENOTFOUND)
+		return r;
+	ins_clear_error(st->ctx); /* deleted under way: there is no more to tell */
+	return 0;
+}
+
+void
+lg_stream_ended(struct lg *lg, int r)
+{
+	ins_add(lg->streams, r == 0 ? "ended" : r == -INS_ECANCELED ? "left" : "cut", 1);
+}
+
+int
+lg_stream(ins_ctx *ctx, struct lg *lg, const struct lg_streamed *s, ins_watch *watch)
+{
+	struct stream *st;
+	int r = lg_stream_new(ctx, lg, s, &st);
+
+	if (r != 0)
+		return r;
+	r = ins_stream(ctx, 200, "text/event-stream; charset=utf-8");
+	if (r == 0)
+		r = ins_heartbeat(ctx, lg->heartbeat_ms, ins_s(": heartbeat\n\n"));
+	if (r == 0)
+		r = lg_stream_tell(st, watch);
 	if (r == -INS_ECANCELED && s->cancel_on_leave)
 		lg_cancel_later(ctx, lg, s->run_id);
-	ins_add(lg->streams, r == 0 ? "ended" : r == -INS_ECANCELED ? "left" : "cut", 1);
+	lg_stream_ended(lg, r);
 	return r;
 }
 

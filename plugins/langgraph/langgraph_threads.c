@@ -135,10 +135,14 @@ INS_AWAITS
 static int
 thread_get(ins_ctx *ctx, void *self)
 {
-	const char *id = lg_path_id(ctx, "id", "thread");
+	const char *id = lg_path_id(ctx, "id", "thread"), *include = ins_query(ctx, "include");
 	ins_rows *rows;
 	int r = id == NULL ? -INS_ENOTFOUND : lg_thread_get(ctx, self, id, &rows);
 
+	if (r == 0 && include != NULL && *include != '\0') {
+		ins_field(ctx, "include");
+		return ins_fail(ctx, INS_EINVAL, "include knows nothing here: threads have no ttl");
+	}
 	return r != 0 ? r : ins_reply_take(ctx, 200, lg_thread_json(rows, 0));
 }
 
@@ -168,6 +172,27 @@ thread_patch(ins_ctx *ctx, void *self)
 	if (ins_str_eq(prefer, "return=minimal"))
 		return lg_reply_nothing(ctx);
 	return ins_reply_take(ctx, 200, lg_thread_json(rows, 0));
+}
+
+/* The SDK's patchState: the same metadata by another way, without an answer. */
+INS_AWAITS
+static int
+thread_patch_state(ins_ctx *ctx, void *self)
+{
+	static const struct lg_member members[] = { { "metadata", LG_OBJECT | LG_NEEDED },
+		{ NULL, 0 } };
+	struct lg *lg = self;
+	const char *id = lg_path_id(ctx, "id", "thread");
+	json_t *body;
+	ins_rows *rows;
+	int r = id == NULL ? -INS_ENOTFOUND : lg_body(ctx, members, &body);
+
+	if (r == 0)
+		r = ins_db(ctx, lg->sql[S_THREAD_PATCH],
+		    INS_ARGS(ins_text(id), ins_json(ctx, lg_get(body, "metadata"))), &rows);
+	if (r == 0 && ins_rows_count(rows) == 0)
+		return no_thread(ctx);
+	return r != 0 ? r : lg_reply_nothing(ctx);
 }
 
 /* Deletes a thread and its runs; those that are not over end first. 1 = deleted, 0 = none there. */
@@ -208,6 +233,23 @@ thread_delete(ins_ctx *ctx, void *self)
 	if (r == 0)
 		return no_thread(ctx);
 	return r < 0 ? r : lg_reply_nothing(ctx);
+}
+
+int
+lg_threads_delete_of(ins_ctx *ctx, struct lg *lg, const char *assistant_id)
+{
+	ins_rows *rows;
+	size_t i, n;
+	int r;
+
+	do {
+		r = ins_db(
+		    ctx, lg->sql[S_THREAD_OF_ASSISTANT], INS_ARGS(ins_text(assistant_id)), &rows);
+		n = r == 0 ? ins_rows_count(rows) : 0;
+		for (i = 0; i < n && r >= 0; i++)
+			r = delete_thread(ctx, lg, ins_value(rows, i, 0));
+	} while (n > 0 && r >= 0);
+	return r < 0 ? r : 0;
 }
 
 INS_AWAITS
@@ -316,22 +358,14 @@ lg_thread_use(ins_ctx *ctx, struct lg *lg, const char *thread_id, const struct l
 int
 lg_threads_init(struct lg *lg)
 {
-	static const struct {
-		const char *method, *pattern, *permission;
-		ins_handler handler;
-	} routes[] = {
+	static const struct lg_route routes[] = {
 		{ "POST", "/threads", "threads:write", thread_create },
 		{ "POST", "/threads/prune", "threads:write", thread_prune },
 		{ "GET", "/threads/{id}", "threads:read", thread_get },
 		{ "PATCH", "/threads/{id}", "threads:write", thread_patch },
+		{ "PATCH", "/threads/{id}/state", "threads:write", thread_patch_state },
 		{ "DELETE", "/threads/{id}", "threads:write", thread_delete },
 		{ "POST", "/threads/{id}/copy", "threads:write", thread_copy },
 	};
-	size_t i;
-	int r = lg_threads_search_init(lg);
-
-	for (i = 0; i < sizeof routes / sizeof *routes && r == 0; i++)
-		r = ins_route(lg->host, routes[i].method, routes[i].pattern, routes[i].permission,
-		    routes[i].handler);
-	return r;
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -16,10 +16,12 @@ lg_ids_ok(ins_ctx *ctx, const char *field, const json_t *ids)
 	return ins_fail(ctx, INS_EINVAL, "%s must be a list of up to %u uuids", field, LG_IDS_MAX);
 }
 
+/* An empty object asks for nothing, also of a thread that has no values yet. */
 static ins_arg
 json_or_null(ins_ctx *ctx, const json_t *j)
 {
-	return j == NULL ? ins_null() : ins_json(ctx, j);
+	return j == NULL || (json_is_object(j) && json_object_size(j) == 0) ? ins_null()
+									    : ins_json(ctx, j);
 }
 
 static const char *const statuses[] = { "idle", "busy", "interrupted", "error", NULL };
@@ -34,10 +36,14 @@ threads_search(ins_ctx *ctx, void *self)
 		{ "select", LG_LIST }, { "extract", LG_OBJECT }, { NULL, 0 } };
 	static const char *const by[] = { [SORT_CREATED_AT] = "created_at",
 		[SORT_UPDATED_AT] = "updated_at",
+		[SORT_STATE_UPDATED_AT] = "state_updated_at",
 		[SORT_THREAD_ID] = "thread_id",
 		[SORT_STATUS] = "status",
 		[SORT_COUNT] = NULL };
 	static const char *const orders[] = { "asc", "desc", NULL };
+	static const char *const fields[] = { "thread_id", "created_at", "updated_at",
+		"state_updated_at", "metadata", "config", "context", "status", "values",
+		"interrupts", "error", NULL };
 	struct lg *lg = self;
 	json_t *body, *all, *one;
 	int64_t limit, offset;
@@ -57,7 +63,8 @@ threads_search(ins_ctx *ctx, void *self)
 		return order;
 	if ((status = lg_choice(ctx, body, "status", statuses, 4)) < 0)
 		return status;
-	if ((r = lg_ids_ok(ctx, "ids", lg_get(body, "ids"))) != 0)
+	if ((r = lg_ids_ok(ctx, "ids", lg_get(body, "ids"))) != 0 ||
+	    (r = lg_fields_ok(ctx, lg_get(body, "select"), fields)) != 0)
 		return r;
 	r = ins_db(ctx, lg->threads[sort][order],
 	    INS_ARGS(json_or_null(ctx, lg_get(body, "metadata")),
@@ -102,9 +109,9 @@ threads_count(ins_ctx *ctx, void *self)
 int
 lg_threads_search_init(struct lg *lg)
 {
-	int r = ins_route(lg->host, "POST", "/threads/search", "threads:read", threads_search);
-
-	return r != 0
-	    ? r
-	    : ins_route(lg->host, "POST", "/threads/count", "threads:read", threads_count);
+	static const struct lg_route routes[] = {
+		{ "POST", "/threads/search", "threads:read", threads_search },
+		{ "POST", "/threads/count", "threads:read", threads_count },
+	};
+	return lg_routes(lg, routes, sizeof routes / sizeof *routes);
 }

@@ -17,6 +17,7 @@ plugins_langgraph_langgraph_la_SOURCES = $(langgraph_pure) \
 	plugins/langgraph/langgraph_store.c \
 	plugins/langgraph/langgraph_stream.c \
 	plugins/langgraph/langgraph_stream.h \
+	plugins/langgraph/langgraph_thread_stream.c \
 	plugins/langgraph/langgraph_threads.c \
 	plugins/langgraph/langgraph_threads_search.c
 plugins_langgraph_langgraph_la_LDFLAGS = $(PLUGIN_LDFLAGS)

@@ -135,3 +135,146 @@ test('what is waited for can be found again', async () => {
   const again = await raw('GET', headers.location);
   assert.deepEqual(JSON.parse(again.text), JSON.parse(text));
 });
+
+test('an id that the run never gave is refused, and none of its events is told twice', async () => {
+  const { thread_id } = await client.threads.create();
+  const { run_id } = await client.runs.create(thread_id, 'echo', { input: hello });
+  await client.runs.join(thread_id, run_id);
+  const after = (id) => raw('GET', `/threads/${thread_id}/runs/${run_id}/stream`, { headers: { 'last-event-id': id } });
+  for (const id of ['999', '-2', '-1-1', '99999999999999', 'x', '1.', '1-', '1.x', '01']) assert.equal((await after(id)).status, 400, id);
+  assert.deepEqual((await after('1')).frames, []);
+  assert.deepEqual((await after('1-99')).frames, []);
+  // A client that shows a state already gets what came after it.
+  const [now, first] = await client.threads.getHistory(thread_id);
+  const rest = (state) => collect(client.runs.joinStream(thread_id, run_id, { lastEventId: '-1', checkpointId: state.checkpoint.checkpoint_id }));
+  assert.deepEqual((await rest(now)).ids, []);
+  assert.deepEqual((await rest(first)).ids, ['1']);
+});
+
+test('a thread is joined for all its runs: past, present and next', async () => {
+  const { thread_id } = await client.threads.create();
+  const first = await client.runs.create(thread_id, 'echo', { input: hello, streamMode: 'updates' });
+  await client.runs.join(thread_id, first.run_id);
+  const seen = [], leave = new AbortController(); // the stream has no end of its own
+  const reading = (async () => {
+    for await (const part of client.threads.joinStream(thread_id, { lastEventId: '-1', signal: leave.signal })) {
+      seen.push(part);
+      if (part.event === 'metadata' && part.data.status === 'run_done' && seen.filter((p) => p.data.status === 'run_done').length === 3) break;
+    }
+  })();
+  const second = await client.runs.create(thread_id, 'agent', { input: hello });
+  const third = await client.runs.create(thread_id, 'echo', { input: hello, streamMode: 'updates' });
+  await reading;
+  leave.abort();
+  const runs = [first, second, third].map((r) => r.run_id);
+  assert.deepEqual(seen.filter((p) => p.event === 'metadata').map((p) => [p.data.run_id, p.data.status ?? p.data.attempt]),
+    runs.flatMap((id) => [[id, 1], [id, 'run_done']]));
+  // Each run is told in the modes that its creator asked for, under ids that name it.
+  assert.ok(seen.every((p) => runs.includes(p.id.slice(0, 36)) && p.id[36] === ':'));
+  const modes = (id) => [...new Set(seen.filter((p) => p.id.startsWith(id)).map((p) => p.event))].sort();
+  assert.deepEqual(runs.map(modes), [['metadata', 'updates'], ['metadata', 'values'], ['metadata', 'updates']]);
+  assert.equal(new Set(seen.map((p) => p.id)).size, seen.length);
+  // From any of them a client that is back goes on where it was.
+  for (let i = 0; i < seen.length - 1; i++) {
+    const { frames: rest } = await raw('GET', `/threads/${thread_id}/stream`, {
+      headers: { 'last-event-id': seen[i].id }, until: (f) => f.length >= seen.length - 1 - i,
+    });
+    assert.deepEqual(rest, seen.slice(i + 1).map(({ event, id, data }) => ({ event, id, data })), `after ${seen[i].id}`);
+  }
+});
+
+test('a thread is joined while a run is under way, for its beginnings and ends, and for edits', async () => {
+  const { thread_id } = await client.threads.create();
+  await client.runs.wait(thread_id, 'echo', { input: hello });
+  const slow = await client.runs.create(thread_id, 'slow', { input: { ms: 600 } });
+  await until(() => client.runs.get(thread_id, slow.run_id), (r) => r.status === 'running');
+  const seen = [], leave = new AbortController();
+  const reading = (async () => {
+    for await (const part of client.threads.joinStream(thread_id, {
+      streamMode: ['lifecycle', 'state_update'], signal: leave.signal,
+    })) {
+      seen.push(part);
+      if (part.event === 'state_update') break;
+    }
+  })();
+  await client.runs.join(thread_id, slow.run_id);
+  await client.threads.updateState(thread_id, { values: { slept: 7 } });
+  await reading;
+  leave.abort();
+  assert.deepEqual(seen.map((p) => [p.event, p.data.status ?? p.data.attempt ?? p.data.state.values.slept]),
+    [['metadata', 1], ['metadata', 'run_done'], ['state_update', 7]]);
+  assert.equal(seen[2].data.thread_id, thread_id);
+  for (const id of ['x', '7', `${slow.run_id}`, `${slow.run_id}:`, `${slow.run_id}:x`, `${slow.run_id}:999`, `${thread_id}:0`]) {
+    const bad = await raw('GET', `/threads/${thread_id}/stream`, { headers: { 'last-event-id': id } });
+    assert.equal(bad.status, 400, id);
+  }
+  assert.equal((await raw('GET', `/threads/${thread_id}/stream?stream_mode=values`)).status, 400);
+  assert.equal((await raw('GET', `/threads/${slow.run_id}/stream`)).status, 404);
+});
+
+test('what the SDK can ask for is done, or refused by its name', async () => {
+  const { thread_id } = await client.threads.create({ graphId: 'echo' });
+  const { run_id } = await client.runs.create(thread_id, 'echo', { input: hello });
+  await client.runs.join(thread_id, run_id);
+  const refused = async (promise, param) => {
+    const error = await promise.then(() => null, (e) => e);
+    assert.equal(error?.status, 400, param);
+    assert.ok(error.message.includes(`"param":"${param}"`), `${param}: ${error.message}`);
+  };
+  const runs = (options) => client.runs.create(thread_id, 'echo', { input: hello, ...options });
+  await refused(runs({ webhook: 'https://example.org' }), 'webhook');
+  await refused(runs({ feedbackKeys: ['x'] }), 'feedback_keys');
+  await refused(runs({ durability: 'banana' }), 'durability');
+  await refused(runs({ config: { recursion_limit: 'many' } }), 'config.recursion_limit');
+  await refused(runs({ config: { tags: 7 } }), 'config.tags');
+  await refused(client.runs.cancel(thread_id, run_id, false, 'interrupt', { reason: 'taken' }), 'reason');
+  await refused(client.threads.get(thread_id, { include: ['ttl'] }), 'include');
+  await refused(client.threads.create({ ttl: 5 }), 'ttl');
+  await refused(client.threads.update(thread_id, { ttl: 5 }), 'ttl');
+  await refused(client.threads.create({ supersteps: [{ updates: [] }] }), 'supersteps');
+  await refused(client.threads.search({ extract: { a: 'values.a' } }), 'extract');
+  await refused(client.threads.prune([thread_id], { strategy: 'keep_latest' }), 'strategy');
+  await refused(client.store.putItem(['a'], 'k', {}, { ttl: 5 }), 'ttl');
+  await refused(client.store.putItem(['a'], 'k', {}, { index: ['x'] }), 'index');
+  const select = ['colour'];
+  for (const list of [() => client.assistants.search({ select }), () => client.threads.search({ select }),
+    () => client.runs.list(thread_id, { select }), () => client.threads.getState(thread_id, undefined, { select }),
+    () => client.threads.getHistory(thread_id, { select })]) await refused(list(), 'select');
+  const { crons } = client, schedule = '* * * * *';
+  for (const cron of [() => crons.create('echo', { schedule }), () => crons.createForThread(thread_id, 'echo', { schedule }),
+    () => crons.search(), () => crons.count(), () => crons.delete(run_id), () => crons.update(run_id, {})]) {
+    const error = await cron().then(() => null, (e) => e);
+    assert.equal(error?.status, 404);
+    assert.match(error.message, /no crons/);
+  }
+  assert.deepEqual(await client.runs.list(thread_id, { select: ['run_id', 'status'] }), [{ run_id, status: 'success' }]);
+  await client.threads.patchState(thread_id, { patched: true });
+  await client.threads.patchState({ configurable: { thread_id } }, { twice: true });
+  assert.deepEqual((await client.threads.get(thread_id)).metadata,
+    { graph_id: 'echo', assistant_id: '046b5dc7-2108-582c-9c6c-31d556d138f0', patched: true, twice: true });
+  assert.equal(await client.threads.count({ metadata: { patched: true }, values: {}, status: 'idle' }), 1);
+  assert.equal((await client.threads.search({ ids: [thread_id], sortBy: 'state_updated_at' })).length, 1);
+  // The SDK sends a batch's options by their JavaScript names.
+  const [kept] = await client.runs.createBatch([{ assistantId: 'echo', input: hello, onCompletion: 'keep', metadata: { streamMode: 1 } }]);
+  assert.notEqual(kept.thread_id, kept.run_id);
+  assert.equal(kept.metadata.streamMode, 1);
+  await refused(client.runs.createBatch([{ assistantId: 'echo', noSuchThing: 1 }]), '[0].no_such_thing');
+  // Letters of more than one byte, in pieces and whole.
+  const { events } = await collect(client.runs.stream(null, 'echo', {
+    input: { messages: [{ role: 'user', content: 'ü☃😀' }] }, streamMode: ['messages-tuple', 'values'],
+  }));
+  assert.equal(events.messages.map(([m]) => m.content).join(''), 'You said: ü☃😀');
+  assert.equal(events.values.at(-1).messages.at(-1).content, 'You said: ü☃😀');
+});
+
+test('an assistant is deleted with its threads, by who may delete both', async () => {
+  const { assistant_id } = await client.assistants.create({ graphId: 'echo' });
+  const ids = [];
+  for (let i = 0; i < 3; i++) {
+    const { thread_id } = await client.threads.create();
+    await client.runs.wait(thread_id, assistant_id, { input: hello });
+    ids.push(thread_id);
+  }
+  await client.assistants.delete(assistant_id, { deleteThreads: true });
+  assert.deepEqual(await client.threads.search({ ids }), []);
+});

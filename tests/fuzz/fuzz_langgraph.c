@@ -27,8 +27,14 @@ place(const char *z, size_t n)
 {
 	struct lg_place at;
 
+	char id[LG_UUID_LEN + 1], again[LG_UUID_LEN + 1];
+	int end;
+
 	if (lg_place_parse(z, n, &at))
 		assert(at.after >= -1 && at.after <= LG_SEQ_MAX);
+	if (lg_thread_place_parse(z, n, id, &at, &end))
+		assert(lg_uuid(id, again) && strcmp(id, again) == 0 && at.after >= -1 &&
+		    at.after <= LG_SEQ_MAX && (!end || at.frames == 0));
 }
 
 int

@@ -515,6 +515,10 @@ START_TEST(what_is_another_tenants_does_not_exist)
 	refused("GET", path_to("/threads/%s/state", thread), NULL, 404, NULL);
 	refused("POST", path_to("/threads/%s/history", thread), "{}", 404, NULL);
 	refused("GET", path_to("/threads/%s/runs", thread), NULL, 404, NULL);
+	refused("GET", path_to("/threads/%s/stream", thread), NULL, 404, NULL);
+	refused("PATCH", path_to("/threads/%s/state", thread), "{\"metadata\": {}}", 404, NULL);
+	refused(
+	    "DELETE", path_to("/assistants/%s?delete_threads=true", assistant), NULL, 404, NULL);
 	refused(
 	    "POST", path_to("/threads/%s/runs", thread), "{\"assistant_id\": \"echo\"}", 404, NULL);
 	refused("GET", path_to("/assistants/%s", assistant), NULL, 404, NULL);
@@ -552,6 +556,13 @@ START_TEST(each_area_has_its_permissions)
 	refused("PUT", "/store/items", "{}", 403, NULL);
 	refused("POST", "/runs/wait", "{}", 403, NULL);
 	refused("POST", "/runs/stream", "{}", 403, NULL);
+	refused("PATCH", "/threads/" NOBODY "/state", "{\"metadata\": {}}", 403, NULL);
+	free(reader);
+	/* who may delete assistants may not delete threads by the way */
+	reader = house_key_with(0, "assistants:write assistants:read");
+	client_key(c, reader);
+	refused("DELETE", "/assistants/" NOBODY "?delete_threads=true", NULL, 403, NULL);
+	refused("DELETE", "/assistants/" NOBODY, NULL, 404, NULL);
 	free(reader);
 }
 END_TEST

@@ -203,10 +203,14 @@ static int
 say(ins_ctx *ctx, const ins_sink *sink, const char *content)
 {
 	json_t *delta;
+	size_t n;
 	int r = 0;
 
-	for (; *content != '\0' && r == 0; content++) {
-		delta = json_pack("{s:s%}", "content", content, (size_t)1);
+	for (; *content != '\0' && r == 0; content += n) {
+		/* a letter is what UTF-8 says it is */
+		for (n = 1; ((unsigned char)content[n] & 0xc0) == 0x80; n++)
+			;
+		delta = json_pack("{s:s%}", "content", content, n);
 		r = sink->delta(ctx, sink->arg, delta);
 		json_decref(delta);
 	}

@@ -80,6 +80,33 @@ START_TEST(an_event_id_says_where_a_stream_goes_on)
 }
 END_TEST
 
+START_TEST(a_place_in_a_thread_names_its_run)
+{
+#define RUN "01a20e14-1998-731f-b1c7-8314e9e6e726"
+	static const char *const bad[] = { "", ":", RUN, RUN ":", RUN ":x", RUN ":ende", RUN ":en",
+		RUN ":7-", RUN "-7", "7", "-1", "01a20e14-1998-731f-b1c7-8314e9e6e72g:7" };
+	char id[LG_UUID_LEN + 1];
+	struct lg_place at;
+	size_t i;
+	int end;
+
+	ck_assert_int_eq(lg_thread_place_parse(RUN ":7-2", strlen(RUN) + 4, id, &at, &end), 1);
+	ck_assert_str_eq(id, RUN);
+	ck_assert_int_eq(at.after, 6);
+	ck_assert_uint_eq(at.frames, 2);
+	ck_assert_int_eq(end, 0);
+	ck_assert_int_eq(lg_thread_place_parse(RUN ":-1", strlen(RUN) + 3, id, &at, &end), 1);
+	ck_assert_int_eq(at.after, -1);
+	ck_assert_int_eq(end, 0);
+	ck_assert_int_eq(lg_thread_place_parse(RUN ":end", strlen(RUN) + 4, id, &at, &end), 1);
+	ck_assert_int_eq(end, 1);
+	for (i = 0; i < sizeof bad / sizeof *bad; i++)
+		ck_assert_msg(lg_thread_place_parse(bad[i], strlen(bad[i]), id, &at, &end) == 0,
+		    "%s", bad[i]);
+#undef RUN
+}
+END_TEST
+
 static int
 fault(const char *json, size_t at_least, int wild)
 {
@@ -138,6 +165,7 @@ main(void)
 	tcase_add_test(t, a_uuid_is_36_characters_and_becomes_lower_case);
 	tcase_add_test(t, a_checkpoint_is_a_run_and_an_event);
 	tcase_add_test(t, an_event_id_says_where_a_stream_goes_on);
+	tcase_add_test(t, a_place_in_a_thread_names_its_run);
 	tcase_add_test(t, a_namespace_has_labels_without_dots);
 	tcase_add_test(t, a_namespace_may_be_written_with_dots);
 	suite_add_tcase(suite, t);
