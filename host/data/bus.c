@@ -5,17 +5,26 @@
  * connects, makes the streams, acknowledges what has ended (a loop must not block on a socket that
  * is not its own), writes dead letters and tells the broker of deliveries that take long. The
  * library's threads only set flags.
+ *
+ * libnats before 3.6.1 (Debian 12 has 3.4.1) looks a subscription up for a message that came in,
+ * and uses it after it let go of the table's lock: who frees one while the server still sends to it
+ * damages the heap. Hence bus_retire(): freed after a round trip to the server that began when the
+ * subscription was out of the table, or after the connection has ended. And hence no js_Publish-
+ * Async() and no js_PullSubscribe(), which free theirs as they please; what they send is three
+ * lines each.
  */
 #include "data/bus_impl.h"
 
 #include <errno.h>
 #include <signal.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/metric.h"
 
 #define BUS_TICK_MS 500
 #define BUS_PUBLISH_MS 5000 /* for the acknowledgements of a batch */
+#define BUS_SLICE_MS 500    /* and how often we look whether NATS is still there meanwhile */
 
 int64_t bus_retry_ms[BUS_RETRIES] = { 1000, 5000, 25000 };
 
@@ -26,10 +35,26 @@ static struct {
 	int running, closing, connected, publishing;
 	char *url;
 	natsConnection *nc;
-	int streams; /* were there when we looked after the last connect */
+	int streams;    /* were there when we looked after the last connect */
+	unsigned epoch; /* how often that was */
+	struct retired *retired;
 	struct list outstanding, settle;
 	int64_t told_us; /* in-progress */
 } bus = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+/* Unsubscribed, and to be freed once no message for it can be under way. */
+struct retired {
+	struct retired *next;
+	natsSubscription *sub;
+};
+
+/* One batch at a time; its acknowledgements come to one subscription, as long as the connection. */
+static struct {
+	pthread_mutex_t lock;
+	natsSubscription *sub;
+	natsInbox *inbox;
+	uint64_t turn;
+} pub = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct ins_metric *m_dead, *m_deliveries;
 
@@ -61,6 +86,12 @@ int
 bus_ready(void)
 {
 	return bus.connected && bus.streams;
+}
+
+unsigned
+bus_epoch(void)
+{
+	return bus.epoch;
 }
 
 void
@@ -139,7 +170,7 @@ on_error(natsConnection *nc, natsSubscription *sub, natsStatus s, void *arg)
 }
 
 natsStatus
-bus_options(natsOptions **o, const char *url, const char *name)
+bus_options(natsOptions **o, const char *url, const char *name, const struct bus_stay *stay)
 {
 	natsStatus s = natsOptions_Create(o);
 
@@ -151,32 +182,34 @@ bus_options(natsOptions **o, const char *url, const char *name)
 		s = natsOptions_SetTimeout(*o, 2000);
 	if (s == NATS_OK)
 		s = natsOptions_SetWriteDeadline(*o, 2000);
+	if (s != NATS_OK || stay == NULL)
+		return s;
+	s = natsOptions_SetMaxReconnect(*o, -1);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectWait(*o, 250);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectJitter(*o, 100, 100);
+	if (s == NATS_OK)
+		s = natsOptions_SetPingInterval(*o, 10000);
+	if (s == NATS_OK)
+		s = natsOptions_SetRetryOnFailedConnect(*o, true, stay->connected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetReconnectedCB(*o, stay->connected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetDisconnectedCB(*o, stay->disconnected, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetErrorHandler(*o, stay->error, NULL);
 	return s;
 }
 
 static natsStatus
 connect_bus(void)
 {
+	static const struct bus_stay stay = { on_connected, on_disconnected, on_error };
 	natsConnection *nc = NULL;
 	natsOptions *o = NULL;
-	natsStatus s = bus_options(&o, bus.url, "insula");
+	natsStatus s = bus_options(&o, bus.url, "insula", &stay);
 
-	if (s == NATS_OK)
-		s = natsOptions_SetMaxReconnect(o, -1);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectWait(o, 250);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectJitter(o, 100, 100);
-	if (s == NATS_OK)
-		s = natsOptions_SetPingInterval(o, 10000);
-	if (s == NATS_OK)
-		s = natsOptions_SetRetryOnFailedConnect(o, true, on_connected, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectedCB(o, on_connected, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetDisconnectedCB(o, on_disconnected, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetErrorHandler(o, on_error, NULL);
 	if (s == NATS_OK)
 		s = natsConnection_Connect(&nc, o);
 	natsOptions_Destroy(o);
@@ -241,10 +274,63 @@ streams(natsConnection *nc)
 	bus_lock();
 	if (s == NATS_OK && bus.connected) {
 		bus.streams = 1;
+		bus.epoch++;
 		bus_signal();
 	}
 	bus_unlock();
 	jsCtx_Destroy(js);
+}
+
+void
+bus_retire(natsSubscription *sub)
+{
+	struct retired *r;
+
+	if (sub == NULL)
+		return;
+	r = base_alloc(sizeof *r);
+	r->sub = sub;
+	natsSubscription_Unsubscribe(sub);
+	bus_lock();
+	r->next = bus.retired;
+	bus.retired = r;
+	bus_signal();
+	bus_unlock();
+}
+
+static void
+retired_free(struct retired *r)
+{
+	struct retired *next;
+
+	for (; r != NULL; r = next) {
+		next = r->next;
+		natsSubscription_Destroy(r->sub);
+		free(r);
+	}
+}
+
+/* Bus thread, with the lock, which it lets go. The answer to a ping comes behind all that the
+ * server had sent. */
+static void
+free_retired(void)
+{
+	struct retired *r = bus.retired, **tail;
+	natsStatus s;
+
+	if (r == NULL || !bus.connected)
+		return;
+	bus.retired = NULL;
+	bus_unlock();
+	s = natsConnection_FlushTimeout(bus.nc, BUS_JS_MS);
+	if (s == NATS_OK)
+		retired_free(r);
+	bus_lock();
+	if (s == NATS_OK)
+		return;
+	for (tail = &bus.retired; *tail != NULL; tail = &(*tail)->next)
+		;
+	*tail = r;
 }
 
 void
@@ -475,6 +561,7 @@ run(void *arg)
 		}
 		settle_all();
 		progress();
+		free_retired();
 		if (!bus.closing)
 			bus_wait(BUS_TICK_MS);
 	}
@@ -510,6 +597,7 @@ void
 bus_fini(void)
 {
 	natsConnection *nc;
+	struct retired *retired;
 
 	if (!bus.running)
 		return;
@@ -535,61 +623,118 @@ bus_fini(void)
 		bus_sub_unref(d->sub);
 		delivery_free(d);
 	}
+	retired = bus.retired;
+	bus.retired = NULL;
 	bus_unlock();
 	if (nc != NULL) {
 		if (natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED)
 			natsConnection_FlushTimeout(nc, 1000);
 		natsConnection_Close(nc);
-		natsConnection_Destroy(nc);
 	}
+	retired_free(retired);
+	natsSubscription_Destroy(pub.sub);
+	pub.sub = NULL;
+	natsInbox_Destroy(pub.inbox);
+	pub.inbox = NULL;
+	natsConnection_Destroy(nc);
 	nats_CloseAndWait(2000);
 	free(bus.url);
 	bus.url = NULL;
 }
 
-/* Each callback of the library holds a reference: one may still run when the wait is over. */
-struct batch {
-	pthread_mutex_t lock;
-	size_t acked, refs;
-};
-
-static size_t
-batch_unref(struct batch *b, size_t n, int acked)
+/* Under pub.lock. */
+static natsStatus
+publisher(natsConnection *nc)
 {
-	size_t left, total;
+	char subject[128];
+	natsStatus s = NATS_OK;
 
-	AZ(pthread_mutex_lock(&b->lock));
-	b->acked += (size_t)acked;
-	b->refs -= n;
-	left = b->refs;
-	total = b->acked;
-	AZ(pthread_mutex_unlock(&b->lock));
-	if (left == 0) {
-		AZ(pthread_mutex_destroy(&b->lock));
-		free(b);
-	}
-	return total;
+	if (pub.sub != NULL)
+		return NATS_OK;
+	if (pub.inbox == NULL)
+		s = natsInbox_Create(&pub.inbox);
+	if (s != NATS_OK)
+		return s;
+	snprintf(subject, sizeof subject, "%s.*", pub.inbox);
+	return natsConnection_SubscribeSync(&pub.sub, nc, subject);
 }
 
-static void
-on_ack(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *err, void *arg)
+static natsStatus
+publish_one(natsConnection *nc, const struct bus_event *e, const char *reply)
 {
-	batch_unref(arg, 1, err == NULL);
+	natsMsg *msg = NULL;
+	natsStatus s = natsMsg_Create(&msg, e->subject, reply, e->data, (int)e->n);
+
+	if (s == NATS_OK)
+		s = natsMsgHeader_Set(msg, BUS_H_ID, e->id);
+	if (s == NATS_OK)
+		s = natsConnection_PublishMsg(nc, msg);
 	natsMsg_Destroy(msg);
+	return s;
+}
+
+/* {"stream": ..., "seq": ...}, or {"error": ...} when it was not stored. */
+static int
+stored(natsMsg *msg)
+{
+	char err[160];
+	json_t *j = json_parse(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), err);
+	int yes = json_object_get(j, "stream") != NULL && json_object_get(j, "error") == NULL;
+
+	json_decref(j);
+	return yes;
+}
+
+/* Until all of this turn are stored; those of an earlier one come too late for anybody. Under
+ * pub.lock. */
+static int
+await_acks(size_t n)
+{
+	int64_t end = base_mono_us() + BUS_PUBLISH_MS * INT64_C(1000);
+	size_t i, left = n, k = strlen(pub.inbox) + 1;
+	char seen[BUS_BATCH_MAX] = { 0 }, *p;
+	unsigned long long turn;
+	natsMsg *msg;
+	natsStatus s;
+	int up;
+
+	while (left > 0 && base_mono_us() < end) {
+		s = natsSubscription_NextMsg(&msg, pub.sub, BUS_SLICE_MS);
+		if (s == NATS_TIMEOUT) {
+			bus_lock();
+			up = bus_ready() && !bus_closing();
+			bus_unlock();
+			if (!up)
+				return -1;
+			continue;
+		}
+		if (s != NATS_OK)
+			return -1; /* no stream takes it, or the connection has ended */
+		turn = strtoull(natsMsg_GetSubject(msg) + k, &p, 10);
+		i = *p == '-' ? strtoul(p + 1, NULL, 10) : n;
+		if (turn == pub.turn && i < n && !seen[i]) {
+			if (!stored(msg)) {
+				natsMsg_Destroy(msg);
+				return -1;
+			}
+			seen[i] = 1;
+			left--;
+		}
+		natsMsg_Destroy(msg);
+	}
+	return left == 0 ? 0 : -1;
 }
 
 int
 bus_publish(const struct bus_event *e, size_t n)
 {
-	struct batch *b;
-	natsMsgList pending = { NULL, 0 };
+	char reply[160];
 	natsConnection *nc;
-	jsPubOptions po;
-	jsCtx *js = NULL;
 	natsStatus s;
-	jsOptions o;
-	size_t i, sent = 0;
+	size_t i;
+	int r = -1;
 
+	ASSERT(n <= BUS_BATCH_MAX);
 	bus_lock();
 	if (bus_closing() || !bus_ready()) {
 		bus_unlock();
@@ -599,37 +744,21 @@ bus_publish(const struct bus_event *e, size_t n)
 	nc = bus.nc;
 	bus_unlock();
 
-	b = base_alloc(sizeof *b);
-	AZ(pthread_mutex_init(&b->lock, NULL));
-	b->refs = n + 1;
-	jsOptions_Init(&o);
-	o.PublishAsync.AckHandler = on_ack;
-	o.PublishAsync.AckHandlerClosure = b;
-	jsPubOptions_Init(&po);
-	s = natsConnection_JetStream(&js, nc, &o);
+	AZ(pthread_mutex_lock(&pub.lock));
+	pub.turn++;
+	s = publisher(nc);
 	for (i = 0; i < n && s == NATS_OK; i++) {
-		po.MsgId = e[i].id;
-		s = js_PublishAsync(js, e[i].subject, e[i].data, (int)e[i].n, &po);
-		sent += s == NATS_OK;
+		snprintf(
+		    reply, sizeof reply, "%s.%llu-%zu", pub.inbox, (unsigned long long)pub.turn, i);
+		s = publish_one(nc, &e[i], reply);
 	}
-	if (s == NATS_OK) {
-		jsPubOptions_Init(&po);
-		po.MaxWait = BUS_PUBLISH_MS;
-		s = js_PublishAsyncComplete(js, &po);
-	}
-	/* What is still pending comes back to us and is never acknowledged to on_ack. */
-	if (js != NULL && js_PublishAsyncGetPendingList(&pending, js) == NATS_OK) {
-		i = (size_t)pending.Count;
-		natsMsgList_Destroy(&pending);
-	} else {
-		i = 0;
-	}
-	jsCtx_Destroy(js);
-	i = batch_unref(b, 1 + i + n - sent, 0);
+	if (s == NATS_OK)
+		r = await_acks(n);
+	AZ(pthread_mutex_unlock(&pub.lock));
 
 	bus_lock();
 	bus.publishing--;
 	bus_signal();
 	bus_unlock();
-	return s == NATS_OK && i == n ? 0 : -1;
+	return r;
 }

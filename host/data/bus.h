@@ -23,6 +23,7 @@
 	8                /* deliveries that began and never ended, then the dead letters get it \
 			  */
 #define BUS_IN_FLIGHT 64 /* deliveries of one subscription on this host */
+#define BUS_PULL_BYTES (4u << 20) /* of events in one answer; an event is smaller by far */
 #define BUS_ACK_WAIT_S 30
 #define BUS_PROGRESS_MS 10000
 #define BUS_EVENTS_AGE_S (7 * 86400)

@@ -82,7 +82,7 @@ cli_open(struct cli *c, const char *url)
 {
 	natsOptions *o = NULL;
 	jsStreamInfo *si = NULL;
-	natsStatus s = bus_options(&o, url, "insula dlq");
+	natsStatus s = bus_options(&o, url, "insula dlq", NULL);
 
 	memset(c, 0, sizeof *c);
 	if (s == NATS_OK)

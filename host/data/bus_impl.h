@@ -16,6 +16,8 @@
 #define BUS_JS_MS 2000 /* for an answer of JetStream's API */
 #define BUS_DEAD_STREAM "INS_DLQ"
 #define BUS_DEAD_PREFIX "dlq."
+#define BUS_BATCH_MAX OUTBOX_BATCH /* events of one bus_publish() */
+#define BUS_H_ID "Nats-Msg-Id"
 #define BUS_H_ERROR "Insula-Error"
 #define BUS_H_TRIES "Insula-Tries"
 #define BUS_H_CONSUMER "Insula-Consumer"
@@ -32,7 +34,10 @@ struct bus_sub {
 	void (*deliver)(struct ins_loop *, void *user, json_t *envelope, void *token);
 	void *user;
 	pthread_t thread;
-	natsSubscription *sub; /* under the bus' lock: bus_unsubscribe() breaks its wait */
+	natsSubscription *sub; /* on inbox.*; its thread's; the pointer under the bus' lock */
+	natsInbox *inbox;
+	unsigned epoch; /* its thread: when the consumer was there */
+	uint64_t requests;
 	int stopped;
 	unsigned in_flight, refs;
 };
@@ -55,16 +60,25 @@ void bus_lock(void);
 void bus_unlock(void);
 int bus_closing(void); /* under the lock, as those that follow */
 natsConnection *bus_connection(void);
-int bus_ready(void);   /* connected, and the streams are there */
-void bus_wait(int ms); /* for any change */
+int bus_ready(void);      /* connected, and the streams are there */
+unsigned bus_epoch(void); /* how often that came to be */
+void bus_wait(int ms);    /* for any change */
 void bus_signal(void);
 uint64_t bus_returned(const char *durable, uint64_t stream_seq); /* how often it was given back */
 void bus_add(struct bus_delivery *);                             /* it is outstanding now */
 void bus_settle(struct bus_delivery *); /* and now it is not: the bus' thread acknowledges */
 natsStatus bus_streams_make(jsCtx *);
-/* A connection for the CLI and for outbox.c. */
-natsStatus bus_options(natsOptions **, const char *url, const char *name);
-/* Publishes and waits for every acknowledgement; 0 or -1. Any thread; the relay. */
+/* What every connection to NATS is made with. stay: one that comes back by itself for ever and
+ * tells; NULL: the CLI's, which fails. */
+struct bus_stay {
+	natsConnectionHandler connected, disconnected;
+	natsErrHandler error;
+};
+natsStatus bus_options(natsOptions **, const char *url, const char *name, const struct bus_stay *);
+/* Unsubscribes, and frees when that is safe; without the lock, before bus_fini() closes. */
+void bus_retire(natsSubscription *);
+/* Publishes up to BUS_BATCH_MAX and waits for every acknowledgement; 0 or -1. Any thread; the
+ * outbox. */
 struct bus_event {
 	const char *subject, *id, *data;
 	size_t n;

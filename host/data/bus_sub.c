@@ -1,19 +1,28 @@
 /*
- * bus_sub.c: subscriptions: a thread each, which pulls one event at a time and posts it to a loop.
+ * bus_sub.c: subscriptions: a thread each, which pulls events and posts each to a loop.
  *
- * A thread may block in the library, a loop may not. It pulls only while this host has room for
- * another delivery, so that the others of the deployment get what we could not take.
+ * A thread may block in the library, a loop may not. It asks for as many events as this host has
+ * room for, so that the others of the deployment get what we could not take, and hands each over as
+ * it comes; it asks again when that many came or the broker says that the request has ended. The
+ * requests are JetStream's own (a publish to $JS.API.CONSUMER.MSG.NEXT with an inbox of ours), not
+ * the library's: in 3.4.1 its fetch of more than one may write past its array, and it frees the
+ * subscription too early (see bus.c).
  */
 #include "data/bus_impl.h"
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
 
-#define SUB_FETCH_MS 2000
+#define SUB_FETCH_MS 2000 /* how long a request stands at the broker */
+#define SUB_LATE_MS 500   /* and how much longer we wait for its end */
 #define SUB_PAUSE_MS 500
+#define SUB_DRAIN_MS 1000
+#define SUB_LOW (BUS_IN_FLIGHT / 4)
+#define SUB_GATHER_MS 2 /* with less room than SUB_LOW: a request for each event costs too much */
 
 static struct bus_sub *subs; /* control thread */
 
@@ -32,7 +41,8 @@ bus_sub_unref(struct bus_sub *s)
 	CHECK_OBJ(s, BUS_SUB_MAGIC);
 	if (--s->refs > 0)
 		return;
-	natsSubscription_Destroy(s->sub);
+	ASSERT(s->sub == NULL);
+	natsInbox_Destroy(s->inbox);
 	free(s->durable);
 	free(s->event_type);
 	free(s->filter);
@@ -120,12 +130,11 @@ receive(struct bus_sub *s, natsMsg *msg)
 	loop_post(loop_get((int)(atomic_fetch_add(&turn, 1) % loop_count())), hand_over, d);
 }
 
-/* The durable consumer, and our reading end of it. Thread, without the lock. */
+/* The durable consumer; nothing when it is there. Thread, without the lock. */
 static natsStatus
-open_sub(struct bus_sub *s, natsConnection *nc, natsSubscription **ret)
+consumer_make(struct bus_sub *s, natsConnection *nc)
 {
 	jsConsumerConfig c;
-	jsSubOptions so;
 	jsErrCode code = 0;
 	jsCtx *js = NULL;
 	jsOptions o;
@@ -140,16 +149,32 @@ open_sub(struct bus_sub *s, natsConnection *nc, natsSubscription **ret)
 	c.AckWait = BUS_ACK_WAIT_S * INT64_C(1000000000);
 	c.DeliverPolicy = js_DeliverAll;
 	c.MaxDeliver = -1; /* the retries are ours */
-	jsSubOptions_Init(&so);
-	/* Bound to a consumer that we made ourselves: the library removes those that it made. */
-	so.Stream = BUS_STREAM;
-	so.Consumer = s->durable;
 	r = natsConnection_JetStream(&js, nc, &o);
 	if (r == NATS_OK)
 		r = js_AddConsumer(NULL, js, BUS_STREAM, &c, NULL, &code);
-	if (r == NATS_OK)
-		r = js_PullSubscribe(ret, js, s->filter, s->durable, NULL, &so, &code);
 	jsCtx_Destroy(js);
+	return r;
+}
+
+/* Where the answers come in. Thread, without the lock. */
+static natsStatus
+inbox_open(struct bus_sub *s, natsConnection *nc)
+{
+	natsSubscription *sub = NULL;
+	char subject[128];
+	natsStatus r = NATS_OK;
+
+	if (s->sub != NULL)
+		return NATS_OK;
+	if (s->inbox == NULL)
+		r = natsInbox_Create(&s->inbox);
+	if (r != NATS_OK)
+		return r;
+	snprintf(subject, sizeof subject, "%s.*", s->inbox);
+	r = natsConnection_SubscribeSync(&sub, nc, subject);
+	bus_lock();
+	s->sub = sub;
+	bus_unlock();
 	return r;
 }
 
@@ -158,14 +183,16 @@ static void
 reopen(struct bus_sub *s)
 {
 	natsConnection *nc = bus_connection();
-	natsSubscription *sub = NULL;
+	unsigned epoch = bus_epoch();
 	natsStatus r;
 
 	bus_unlock();
-	r = open_sub(s, nc, &sub);
+	r = inbox_open(s, nc);
+	if (r == NATS_OK)
+		r = consumer_make(s, nc);
 	bus_lock();
 	if (r == NATS_OK) {
-		s->sub = sub;
+		s->epoch = epoch;
 		return;
 	}
 	log_msg(INS_LOG_WARN, "bus.no_consumer", "%s: %s", s->durable, natsStatus_GetText(r));
@@ -173,13 +200,79 @@ reopen(struct bus_sub *s)
 		bus_wait(SUB_PAUSE_MS);
 }
 
+/* The broker's word on this request when it is no event: 404, 408, 409; or 0. */
+static int
+status(natsMsg *msg, const char *request)
+{
+	const char *z = NULL;
+
+	if (natsMsgHeader_Get(msg, "Status", &z) != NATS_OK || z == NULL ||
+	    strcmp(natsMsg_GetSubject(msg), request) != 0)
+		return 0;
+	return z[0] == '4' ? atoi(z) : 0;
+}
+
+/* One request for n events, and what comes of it. 0; -1 when the consumer may be gone. Thread,
+ * without the lock. */
+static int
+pull(struct bus_sub *s, natsConnection *nc, unsigned n)
+{
+	char next[256], request[160], ask[128];
+	natsMsg *msg = NULL;
+	unsigned got = 0;
+	natsStatus r;
+	int over = 0;
+
+	snprintf(next, sizeof next, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", BUS_STREAM, s->durable);
+	snprintf(request, sizeof request, "%s.%llu", s->inbox, (unsigned long long)++s->requests);
+	snprintf(ask, sizeof ask, "{\"batch\":%u,\"max_bytes\":%u,\"expires\":%d000000}", n,
+	    BUS_PULL_BYTES, SUB_FETCH_MS);
+	r = natsConnection_PublishRequestString(nc, next, request, ask);
+	while (r == NATS_OK && got < n && !over) {
+		r = natsSubscription_NextMsg(&msg, s->sub, SUB_FETCH_MS + SUB_LATE_MS);
+		if (r != NATS_OK)
+			break;
+		if (natsMsg_GetReply(msg) != NULL) {
+			got++;
+			receive(s, msg);
+			continue;
+		}
+		over = status(msg, request);
+		natsMsg_Destroy(msg);
+		if (over == 409 && got == 0) /* 409 with some is the end of max_bytes */
+			return -1;
+	}
+	return r == NATS_OK || r == NATS_TIMEOUT ? 0 : -1;
+}
+
+/* What is on its way goes back. Thread, without the lock. */
+static void
+inbox_close(struct bus_sub *s)
+{
+	natsSubscription *sub = s->sub;
+	natsMsg *msg = NULL;
+
+	if (sub == NULL)
+		return;
+	natsSubscription_DrainTimeout(sub, SUB_DRAIN_MS);
+	while (natsSubscription_NextMsg(&msg, sub, 2 * SUB_DRAIN_MS) == NATS_OK)
+		if (natsMsg_GetReply(msg) != NULL)
+			receive(s, msg); /* hand_over() returns it */
+		else
+			natsMsg_Destroy(msg);
+	bus_lock();
+	s->sub = NULL;
+	bus_unlock();
+	bus_retire(sub);
+}
+
 static void *
 run(void *arg)
 {
 	struct bus_sub *s = arg;
-	natsSubscription *sub;
-	natsMsgList list;
-	natsStatus r;
+	int gathered = 0, r;
+	natsConnection *nc;
+	unsigned room;
 
 	pthread_setname_np(pthread_self(), "bus-sub");
 	bus_lock();
@@ -188,29 +281,30 @@ run(void *arg)
 			bus_wait(SUB_FETCH_MS);
 			continue;
 		}
-		if (s->sub == NULL) {
+		if (s->epoch != bus_epoch()) {
 			reopen(s);
 			continue;
 		}
-		sub = s->sub;
+		room = BUS_IN_FLIGHT - s->in_flight;
+		nc = bus_connection();
 		bus_unlock();
-		memset(&list, 0, sizeof list);
-		r = natsSubscription_Fetch(&list, sub, 1, SUB_FETCH_MS, NULL);
-		if (r == NATS_OK && list.Count == 1) {
-			receive(s, list.Msgs[0]);
-			list.Msgs[0] = NULL;
+		if (room < SUB_LOW && !gathered) {
+			usleep(SUB_GATHER_MS * 1000);
+			gathered = 1;
+			bus_lock();
+			continue;
 		}
-		natsMsgList_Destroy(&list);
+		gathered = 0;
+		r = pull(s, nc, room);
 		bus_lock();
-		if (r != NATS_OK && r != NATS_TIMEOUT && !s->stopped) {
+		if (r != 0 && !s->stopped) {
 			/* The consumer or its stream went away with the server's files. */
-			natsSubscription_Unsubscribe(s->sub);
-			natsSubscription_Destroy(s->sub);
-			s->sub = NULL;
+			s->epoch = 0;
 			bus_wait(SUB_PAUSE_MS);
 		}
 	}
 	bus_unlock();
+	inbox_close(s);
 	return NULL;
 }
 
@@ -261,8 +355,10 @@ bus_unsubscribe(struct bus_sub *s)
 	*p = s->next;
 	bus_lock();
 	s->stopped = 1;
+	/* Ends the thread's wait, behind what the broker has sent by now: not to be given back,
+	 * that would come again after BUS_ACK_WAIT_S. */
 	if (s->sub != NULL)
-		natsSubscription_Unsubscribe(s->sub);
+		natsSubscription_DrainTimeout(s->sub, SUB_DRAIN_MS);
 	bus_signal();
 	bus_unlock();
 	AZ(pthread_join(s->thread, NULL));

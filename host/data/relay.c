@@ -364,29 +364,14 @@ on_change(natsConnection *nc, void *arg)
 static natsStatus
 connect_relay(natsConnection **ret)
 {
+	static const struct bus_stay stay = { on_change, on_change, on_error };
 	natsOptions *o = NULL;
-	natsStatus s = bus_options(&o, rl.url, "insula relay");
+	natsStatus s = bus_options(&o, rl.url, "insula relay", &stay);
 
 	if (s == NATS_OK)
 		s = natsOptions_SetNoEcho(o, true);
 	if (s == NATS_OK)
 		s = natsOptions_SetSendAsap(o, true);
-	if (s == NATS_OK)
-		s = natsOptions_SetMaxReconnect(o, -1);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectWait(o, 250);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectJitter(o, 100, 100);
-	if (s == NATS_OK)
-		s = natsOptions_SetPingInterval(o, 10000);
-	if (s == NATS_OK)
-		s = natsOptions_SetRetryOnFailedConnect(o, true, on_change, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetReconnectedCB(o, on_change, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetDisconnectedCB(o, on_change, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetErrorHandler(o, on_error, NULL);
 	if (s == NATS_OK)
 		s = natsConnection_Connect(ret, o);
 	natsOptions_Destroy(o);
@@ -522,7 +507,7 @@ relay_fini(void)
 	rl.nc = NULL;
 	rl.threaded = 0;
 	unlock();
-	/* Before its subscription: no message is under way to one that goes. */
+	/* Before its subscription: no message is under way to one that goes (see bus.c). */
 	natsConnection_Close(nc);
 	natsSubscription_Destroy(rl.sub);
 	rl.sub = NULL;

@@ -460,6 +460,128 @@ START_TEST(the_relay_finds_a_new_connection)
 }
 END_TEST
 
+/* Many events, put into the stream from outside as fast as it takes them. */
+#define MANY 1500
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	unsigned char seen[MANY];
+	int n_seen, n_again, keep, n_held, most_held;
+	void *held[MANY];
+} many = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+static void
+deliver_many(struct ins_loop *loop, void *user, json_t *envelope, void *token)
+{
+	int i = (int)json_integer_value(json_object_get(envelope, "number"));
+
+	ck_assert(i >= 0 && i < MANY);
+	json_decref(envelope);
+	pthread_mutex_lock(&many.lock);
+	if (many.seen[i])
+		many.n_again++;
+	else
+		many.n_seen++;
+	many.seen[i] = 1;
+	if (many.keep) {
+		ck_assert_int_lt(many.n_held, MANY);
+		many.held[many.n_held++] = token;
+		if (many.n_held > many.most_held)
+			many.most_held = many.n_held;
+		token = NULL;
+	}
+	pthread_cond_broadcast(&many.cond);
+	pthread_mutex_unlock(&many.lock);
+	if (token != NULL)
+		bus_done(token, 0, NULL);
+}
+
+/* Until so many were seen, or are held. */
+static void
+wait_many(const int *what, int n)
+{
+	pthread_mutex_lock(&many.lock);
+	while (*what < n)
+		pthread_cond_wait(&many.cond, &many.lock);
+	pthread_mutex_unlock(&many.lock);
+}
+
+static void *
+publish_many(void *arg)
+{
+	natsConnection *nc = NULL;
+	char data[64];
+	jsCtx *js = NULL;
+	int i;
+
+	ck_assert_int_eq(natsConnection_ConnectTo(&nc, servers_nats_url()), NATS_OK);
+	ck_assert_int_eq(natsConnection_JetStream(&js, nc, NULL), NATS_OK);
+	for (i = 0; i < MANY; i++) {
+		snprintf(data, sizeof data, "{\"number\":%d}", i);
+		ck_assert_int_eq(
+		    js_Publish(NULL, js, arg, data, (int)strlen(data), NULL, NULL), NATS_OK);
+	}
+	jsCtx_Destroy(js);
+	natsConnection_Destroy(nc);
+	return NULL;
+}
+
+START_TEST(no_more_is_in_flight_than_there_is_room_for_and_all_arrives_once)
+{
+	pthread_t t;
+	void *token;
+
+	many.keep = 1;
+	begin();
+	bus_subscribe("test-room", "test.room", deliver_many, NULL);
+	while (!bus_up())
+		;
+	pthread_create(&t, NULL, publish_many, (char *)(uintptr_t) "t.x.test.room");
+	wait_many(&many.n_held, BUS_IN_FLIGHT);
+	pthread_join(t, NULL);
+	/* One by one at first, then as they come. */
+	while (many.n_seen < MANY) {
+		wait_many(&many.n_held, 1);
+		pthread_mutex_lock(&many.lock);
+		token = many.held[--many.n_held];
+		pthread_mutex_unlock(&many.lock);
+		bus_done(token, 0, NULL);
+	}
+	pthread_mutex_lock(&many.lock);
+	many.keep = 0;
+	while (many.n_held > 0)
+		bus_done(many.held[--many.n_held], 0, NULL);
+	pthread_mutex_unlock(&many.lock);
+	end();
+	ck_assert_int_eq(many.most_held, BUS_IN_FLIGHT);
+	ck_assert_int_eq(many.n_again, 0);
+}
+END_TEST
+
+/* As when a plugin is replaced under load. */
+START_TEST(subscriptions_come_and_go_while_events_flow_and_none_is_lost)
+{
+	struct bus_sub *s;
+	pthread_t t;
+	int i;
+
+	begin();
+	while (!bus_up())
+		;
+	pthread_create(&t, NULL, publish_many, (char *)(uintptr_t) "t.x.test.churn");
+	for (i = 1; i <= 40; i++) {
+		s = bus_subscribe("test-churn", "test.churn", deliver_many, NULL);
+		wait_many(&many.n_seen, i * 5);
+		bus_unsubscribe(s);
+	}
+	bus_subscribe("test-churn", "test.churn", deliver_many, NULL);
+	pthread_join(t, NULL);
+	wait_many(&many.n_seen, MANY);
+	end();
+	ck_assert_uint_eq(dead_letters(), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -479,6 +601,8 @@ main(void)
 	tcase_add_test(t, bytes_that_are_no_event_go_to_the_dead_letters_at_once);
 	tcase_add_test(t, readers_of_one_durable_share_and_every_loop_delivers);
 	tcase_add_test(t, after_unsubscribing_nothing_is_delivered_and_nothing_is_lost);
+	tcase_add_test(t, no_more_is_in_flight_than_there_is_room_for_and_all_arrives_once);
+	tcase_add_test(t, subscriptions_come_and_go_while_events_flow_and_none_is_lost);
 	tcase_add_test(t, while_nats_is_away_events_wait_and_none_is_lost);
 	tcase_add_test(t, nats_may_come_after_the_host);
 	tcase_add_test(t, the_relay_finds_a_new_connection);

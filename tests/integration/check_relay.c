@@ -304,6 +304,7 @@ START_TEST(other_hosts_hear_and_are_heard_and_nobody_hears_twice)
 	while (ears[0].last != 1001);
 	ck_assert_int_eq(ears[0].n - k, 11);
 
+	natsConnection_Close(nc); /* before its subscription: see bus.c */
 	natsSubscription_Destroy(sub);
 	natsConnection_Destroy(nc);
 	stop_listening(0, &ears[0]);
