@@ -61,8 +61,8 @@ lg_own_init(struct lg *lg)
 		{ "POST", "/runs/crons", "runs:write", no_crons },
 		{ "POST", "/runs/crons/search", "runs:read", no_crons },
 		{ "POST", "/runs/crons/count", "runs:read", no_crons },
-		{ "PATCH", "/runs/crons/{id}", "runs:write", no_crons },
-		{ "DELETE", "/runs/crons/{id}", "runs:write", no_crons },
+		{ "PATCH", "/runs/crons/{run_id}", "runs:write", no_crons },
+		{ "DELETE", "/runs/crons/{run_id}", "runs:write", no_crons },
 		{ "POST", "/threads/{id}/runs/crons", "runs:write", no_crons },
 	};
 	return lg_routes(lg, routes, sizeof routes / sizeof *routes);

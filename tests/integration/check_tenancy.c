@@ -366,6 +366,7 @@ static const struct param {
 	{ "/state/", checkpoint_id },
 	{ "/subgraphs/", NULL },
 	{ "/runs/", thread_run_id },
+	{ "/runs/crons/", thread_run_id }, /* there are none, whatever the id */
 	{ "/parts/", NULL }, /* no id: a number */
 	{ "/v1/hello/", NULL },
 	{ "/v1/models/", NULL },
@@ -407,6 +408,8 @@ body_for(const char *method, const char *pattern)
 {
 	if (strcmp(method, "PUT") == 0)
 		return "0123456789";
+	if (strcmp(method, "PATCH") == 0 && strcmp(pattern, "/threads/{id}/state") == 0)
+		return "{\"metadata\": {}}";
 	if (strcmp(method, "POST") != 0)
 		return NULL;
 	if (strcmp(pattern, "/retrieval") == 0)
