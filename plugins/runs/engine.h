@@ -3,21 +3,25 @@
  *
  * Every loop is an engine of its own: it owns its share of the shards (engine_share.c), the runs in
  * them, one commit batch in flight, and its watchers. Nothing here is touched from another loop,
- *and nothing is locked. PostgreSQL is what loops, hosts and generations of this plugin agree
- *through: a lease on a shard carries a fence, every commit names it, and a commit also compares the
- *run's next_seq.
+ * and nothing is locked. PostgreSQL is what loops, hosts and generations of this plugin agree
+ * through: a lease on a shard carries a fence, every commit names it, and a commit also compares
+ * the run's next_seq.
  *
  *	engine_commit.c   the queue of runs with events, batches, what happens when one fails
  *	engine_batch.c    the statements of a batch
  *	engine_batch_with.c  what is committed along with events: thread heads, snapshots, messages
- *	engine_start.c    starting runs, sending messages to them
+ *	engine_start.c    starting runs
+ *	engine_send.c     sending messages to them
  *	engine_ready.c    what waits for the owner: pending runs, messages, runs that slept
+ *	engine_inbox.c    a run takes its messages
  *	engine_timer.c    timers and time limits of the runs in memory
+ *	engine_told.c     what the platform hears of a run's end
  *	engine_state.c    states of any run, from its log
  *	engine_lease.c    shards: take, renew, lose, give back
  *	engine_share.c    which engine should own which shard
  *	engine_ready_list.c  steps that are ready, by engine_fair.c in turns by tenant
- *	engine_load.c     runs from their logs: after a start, a takeover, a conflict
+ *	engine_load.c     runs from their logs, in pages
+ *	engine_load_begin.c  which: after a start, a takeover, a wake-up, a conflict
  *	engine_step.c     dispatch, attempts, results
  *	engine_relay.c    what loops and hosts tell each other, and may lose
  *	engine_watch.c    watchers: queues with back-pressure; following a run that is elsewhere
@@ -49,6 +53,10 @@
 #define RUNS_INTERRUPTIONS_MAX 5    /* restarts that one step may see beyond its attempts */
 #define RUNS_AHEAD_MAX 16u /* events of a run that idempotent steps may be ahead of the log */
 #define RUNS_READY_IDS 16u
+#define RUNS_READY_ROWS 8u           /* of one run that one look at run_ready takes */
+#define RUNS_INBOX_MAX 1000          /* messages that wait for one run */
+#define RUNS_ANSWER_BYTES (4u << 20) /* of events' data in one answer */
+#define RUNS_PAGE_BYTES (1u << 20)   /* of events read at once, about */
 #define RUNS_WANTED_IDS 256u
 #define RUNS_SNAPSHOT_EVENTS 64               /* a snapshot is taken after so many events */
 #define RUNS_SLEEP_US (60 * INT64_C(1000000)) /* a run that waits longer leaves the memory */
@@ -58,7 +66,7 @@
 
 struct conf {
 	const char *failpoint;
-	int64_t lease, live, steps_running;
+	int64_t lease, live, steps_running, pending;
 	int64_t steps, visits, time, tokens, cost_nanos;
 	json_t *limits;
 	int32_t execute;
@@ -92,14 +100,15 @@ struct stmts {
 	const ins_stmt *by_key, *lock_thread, *pend, *pend_ready, *displace, *displace_ready,
 	    *displace_pending;
 	const ins_stmt *due, *seen, *inbox, *drop_message, *pending;
-	const ins_stmt *send, *send_ready, *find, *cancel_pending, *delete_events, *delete_run;
+	const ins_stmt *send, *find, *cancel_pending, *told, *n_pending, *delete_events,
+	    *delete_run;
 	const ins_stmt *checkpoint, *end_pending, *forget, *over_events, *over_run;
 	const ins_stmt *state_row, *state_events;
 };
 
 struct metrics {
 	ins_metric *ready, *ended, *duration, *commits, *events, *retries;
-	ins_metric *shards, *hosts, *takeovers, *lost;
+	ins_metric *shards, *hosts, *takeovers, *lost, *refused;
 };
 
 struct plugin {
@@ -118,10 +127,13 @@ struct plugin {
 /* Columns that every query for whole runs begins with: see run_from_row(). */
 #define RUN_COLUMNS_N 14
 
-/* A row of run_ready. */
+/* Rows of run_ready: of one run, the oldest. */
 struct ready {
-	int64_t id, at_us;
 	char run_id[37], tenant_id[37];
+	unsigned n;
+	struct {
+		int64_t id, at_us;
+	} row[RUNS_READY_ROWS];
 };
 
 enum run_state {
@@ -263,6 +275,9 @@ void run_queue(ins_ctx *, struct run *);
 /* Begins a batch if there is something to commit and none is under way. */
 void engine_kick(ins_ctx *, struct engine *);
 void run_drop_pending(struct run *);
+/* When the engine stops: commits what is recorded, for so long at most. */
+INS_AWAITS
+void engine_flush(ins_ctx *, struct engine *, int64_t ms);
 
 /* engine_batch.c */
 int batch_commit(ins_ctx *, struct engine *, struct run **runs, unsigned n);
@@ -280,7 +295,8 @@ int run_sleeps(const struct run *, int64_t *ret_us);
 void engine_lease_init(struct plugin *);
 int engine_lease_open(struct engine *);
 int engine_lease_start(struct engine *);
-/* In drain(): the leases are given back by a task that outlives it. The runs must be gone. */
+/* In drain(): what is recorded is committed, and the leases are given back, by a task that outlives
+ * it. */
 void engine_lease_drain(struct engine *);
 void engine_lease_close(struct engine *);
 int engine_shard_leaving(const struct engine *, int shard); /* no new steps there */
@@ -288,14 +304,16 @@ int engine_leased(const struct engine *); /* 1 while steps may be dispatched and
 /* A shard for a new run, -1 when none is held. */
 int engine_pick_shard(struct engine *);
 
-/* engine_load.c */
-void engine_load_init(struct plugin *);
+/* engine_load_begin.c */
 void engine_load_start(ins_ctx *, struct engine *); /* the runs of shards that were got */
 /* After a commit of this run failed: looks what the log says. */
 int run_reload(ins_ctx *, struct run *, int why);
 
 /* The runs with these ids, each of which `then` gets when it is loaded; see engine_ready.c. */
 int engine_load_some(ins_ctx *, struct engine *, const struct ready *, unsigned n);
+
+/* engine_load.c */
+void engine_load_init(struct plugin *);
 /* A run as a row says whose first columns are run_id, tenant_id, user_id, shard, workflow, version,
  * next_seq, budget, plan, created_at in microseconds, thread_id, assistant_id, seq and state of the
  * newest snapshot (or NULL). Its fold stands where the snapshot was taken. */
@@ -345,25 +363,59 @@ void run_tell_gone(struct run *);
 void engine_start_init(struct plugin *);
 int runs_start(
     ins_ctx *, void *self, const ins_run_request *, const char **ret_run_id, ins_watch **ret_watch);
-int runs_send(ins_ctx *, void *self, const char *run_id, const char *kind, const char *msg_id,
-    const char *name, const json_t *payload);
 void limits_for(const struct plugin *, const char *workflow, struct fold_limits *);
 /* RunStarted's data from what was asked; a new reference. */
 json_t *start_data(const json_t *input, const json_t *options);
+/* The bytes of j as text; 0 for NULL. */
+size_t json_bytes(const json_t *);
+/* -INS_EINVAL about this field of the request. */
+int bad_field(ins_ctx *, const char *field, const char *text);
+
+/* As runs_start; *ret_pending: 1 = a new run that waits for its turn. */
+int runs_begin(ins_ctx *, struct plugin *, const ins_run_request *req, const char **ret_run_id,
+    ins_watch **ret_watch, int *ret_pending);
+
+/* engine_told.c */
+#define TOLD_CALLS 2
+struct run_end {
+	ins_principal who;
+	const char *run_id, *workflow, *version;
+	const json_t *data; /* of RunEnded */
+	int64_t ts_us, duration_ms;
+	int64_t prompt_tokens, completion_tokens, cost_nanos; /* when data has no usage */
+};
+void engine_told_init(struct plugin *);
+/* The calls that tell of an end, for a batch. */
+int told_calls(ins_ctx *, const struct run_end *, ins_call ret[TOLD_CALLS]);
+/* The same for a run that did not begin, by its row: who (tenant, user, plan), run_id, workflow,
+ * version, ts_us. */
+int told_unbegun(ins_ctx *, const struct run_end *, const char *status, ins_call ret[TOLD_CALLS]);
+/* Cancels a run that is pending, and tells of it. 0 also when it is pending no more. */
+INS_AWAITS
+int told_cancel(ins_ctx *, struct plugin *, const struct run_end *);
+
+/* engine_send.c */
+void engine_send_init(struct plugin *);
+int runs_send(ins_ctx *, void *self, const char *run_id, const char *kind, const char *msg_id,
+    const char *name, const json_t *payload);
 
 /* engine_ready.c */
 void engine_ready_init(struct plugin *);
 /* Looks for what is due in our shards, soon. */
 void engine_poll(ins_ctx *, struct engine *);
-/* A run that is in memory looks for its messages, because of this row of run_ready. */
-int run_take_messages(ins_ctx *, struct run *, const struct ready *);
-/* Takes what is in the inbox: how many events came of it, or an error. */
-int run_take_inbox(ins_ctx *, struct run *);
 /* What is due for this run goes, unseen: it is over, or can't be loaded. */
 int ready_forget(ins_ctx *, struct engine *, const char *run_id);
+int ready_delete(ins_ctx *, struct engine *, const struct ready *);
 /* 1 when another run of its thread is under way on this loop, which owns all of them. */
 int run_thread_busy(const struct run *);
 int engine_pulse_start(struct engine *);
+
+/* engine_inbox.c */
+void engine_inbox_init(struct plugin *);
+/* A run that is in memory looks for its messages, because of these rows of run_ready. */
+int run_take_messages(ins_ctx *, struct run *, const struct ready *);
+/* Takes what is in the inbox: how many events came of it, or an error. */
+int run_take_inbox(ins_ctx *, struct run *);
 
 /* engine_relay.c */
 #define RUNS_WAKE "ins.run.wake"
@@ -419,6 +471,9 @@ failpoint(struct engine *e, enum failpoint at)
 	if (*e->plugin->conf.failpoint != '\0')
 		failpoint_hit(e->plugin, e->loop, at);
 }
+
+/* How many events to read next, after a page of so many with so many bytes. */
+int64_t runs_next_page(int64_t page, size_t bytes, int64_t most);
 
 /* runs_http.c */
 int runs_http_init(struct plugin *);

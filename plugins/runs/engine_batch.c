@@ -243,69 +243,51 @@ add_tenant(struct batch *b, const char *tenant)
 	b->tenants[b->n_tenants++] = tenant;
 }
 
-/* usage.metered with the last event of a run: what it used, under the run's own id and time, so
- * that whoever keeps it keeps it once. */
 static int
-add_metered(ins_ctx *ctx, struct batch *b, const struct run *run, const struct run_event *ev)
+add_started(ins_ctx *ctx, struct batch *b, const struct run *run)
 {
 	ins_principal who = run_principal(run);
-	json_t *used = json_incref(json_object_get(ev->data, "usage"));
-	json_t *payload;
-	int r;
+	json_t *payload = json_pack("{s:s}", "version", run->version);
+	int r = payload == NULL ? -INS_ENOMEM
+				: ins_engine_event(ctx, &who, "agent.run.started", run->run_id,
+				      run->workflow, NULL, payload, &b->calls[b->n_calls++]);
 
-	/* An end that was recorded without asking the fold. */
-	if (used == NULL)
-		used = json_pack("{s:I, s:I, s:I}", "prompt_tokens",
-		    (json_int_t)run->fold.prompt_tokens, "completion_tokens",
-		    (json_int_t)run->fold.completion_tokens, "cost_nanos",
-		    (json_int_t)run->fold.cost_nanos);
-	payload = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:o}", "source", "urn:insula:runs",
-	    "id", run->run_id, "kind", "run", "time_us", (json_int_t)ev->ts_us, "duration_ms",
-	    (json_int_t)((ev->ts_us - run->fold.started_us) / 1000), "status",
-	    json_object_get(ev->data, "status"), "usage", used);
-	if (payload == NULL)
-		return -INS_ENOMEM;
-	r = ins_engine_event(ctx, &who, "usage.metered", run->run_id, run->workflow, NULL, payload,
-	    &b->calls[b->n_calls++]);
 	json_decref(payload);
 	return r;
 }
 
-/* agent.run.started with the first event of a run, agent.run.completed, .failed or .cancelled with
- * its last. */
+static int
+add_ended(ins_ctx *ctx, struct batch *b, const struct run *run, const struct run_event *ev)
+{
+	struct run_end end = { 0 };
+
+	end.who = run_principal(run);
+	end.run_id = run->run_id;
+	end.workflow = run->workflow;
+	end.version = run->version;
+	end.data = ev->data;
+	end.ts_us = ev->ts_us;
+	end.duration_ms = (ev->ts_us - run->fold.started_us) / 1000;
+	end.prompt_tokens = run->fold.prompt_tokens;
+	end.completion_tokens = run->fold.completion_tokens;
+	end.cost_nanos = run->fold.cost_nanos;
+	b->n_calls += TOLD_CALLS;
+	return told_calls(ctx, &end, &b->calls[b->n_calls - TOLD_CALLS]);
+}
+
+/* agent.run.started with the first event of a run, what tells of its end with its last. */
 static int
 add_business(ins_ctx *ctx, struct batch *b, const struct run *run)
 {
 	const struct run_event *ev = run->pending;
-	ins_principal who = run_principal(run);
-	char type[40];
 	unsigned i;
 	int r = 0;
 
 	for (i = 0; i < run->n_flying && r == 0; i++, ev = ev->next) {
-		json_t *payload;
-
-		if (ev->type == EV_RUN_STARTED) {
-			snprintf(type, sizeof type, "agent.run.started");
-			payload = json_pack("{s:s}", "version", run->version);
-		} else if (ev->type == EV_RUN_ENDED) {
-			snprintf(type, sizeof type, "agent.run.%s",
-			    json_string_value(json_object_get(ev->data, "status")));
-			payload = json_pack("{s:s, s:I, s:O*, s:O*}", "version", run->version,
-			    "duration_ms", (json_int_t)((ev->ts_us - run->fold.started_us) / 1000),
-			    "usage", json_object_get(ev->data, "usage"), "error",
-			    json_object_get(ev->data, "error"));
-		} else {
-			continue;
-		}
-		if (payload == NULL)
-			return -INS_ENOMEM;
-		r = ins_engine_event(ctx, &who, type, run->run_id, run->workflow, NULL, payload,
-		    &b->calls[b->n_calls]);
-		json_decref(payload);
-		b->n_calls++;
-		if (r == 0 && ev->type == EV_RUN_ENDED)
-			r = add_metered(ctx, b, run, ev);
+		if (ev->type == EV_RUN_STARTED)
+			r = add_started(ctx, b, run);
+		else if (ev->type == EV_RUN_ENDED)
+			r = add_ended(ctx, b, run, ev);
 	}
 	return r;
 }

@@ -15,6 +15,7 @@
 
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
+#define FLUSH_NAP_MS 2
 
 static int commit_task(ins_ctx *, void *arg);
 
@@ -247,6 +248,11 @@ failed(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n, int r)
 		return;
 	}
 	e->batch_max = 1;
+	if (e->stopping) { /* the next owner finds out */
+		run_remove(runs[0]);
+		run_unref(runs[0]);
+		return;
+	}
 	r = run_reload(ctx, runs[0], r);
 	if (r == 0) {
 		run_unref(runs[0]);
@@ -256,10 +262,10 @@ failed(ins_ctx *ctx, struct engine *e, struct run **runs, unsigned n, int r)
 	ins_sleep(ctx, BACKOFF_MIN_MS);
 }
 
-static int
-commit_task(ins_ctx *ctx, void *arg)
+INS_AWAITS
+static void
+commit_once(ins_ctx *ctx, struct engine *e)
 {
-	struct engine *e = arg;
 	struct run *runs[RUNS_BATCH_RUNS];
 	unsigned i, n = collect(e, runs);
 	int r;
@@ -286,8 +292,43 @@ commit_task(ins_ctx *ctx, void *arg)
 			failed(ctx, e, runs, n, r);
 		}
 	}
+}
+
+static int
+commit_task(ins_ctx *ctx, void *arg)
+{
+	struct engine *e = arg;
+
+	commit_once(ctx, e);
 	e->committing = 0;
 	if (!ins_cancelled(ctx))
 		engine_kick(ctx, e);
 	return 0;
+}
+
+static int
+any_pending(const struct engine *e)
+{
+	const struct run *run;
+	unsigned i;
+
+	for (i = 0; i < RUNS_TABLE; i++)
+		for (run = e->table[i]; run != NULL; run = run->bucket_next)
+			if (run->n_pending > 0)
+				return 1;
+	return 0;
+}
+
+void
+engine_flush(ins_ctx *ctx, struct engine *e, int64_t ms)
+{
+	int64_t until = ins_mono_us() + ms * 1000;
+	/* A batch may be on its way, and local steps that hold a run's commit come to their end. */
+	while (any_pending(e) && engine_leased(e) && ins_mono_us() < until)
+		if (e->committing || e->queue == NULL) {
+			if (ins_sleep(ctx, FLUSH_NAP_MS) != 0)
+				return;
+		} else {
+			commit_once(ctx, e);
+		}
 }

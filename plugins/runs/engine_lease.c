@@ -27,6 +27,7 @@
 #define UNTAKEN_MS 100   /* until a shard that should be ours is tried again */
 #define SOON_MS 10       /* after another's lease should have ended */
 #define REFUSED_MS 60000 /* between log lines */
+#define FLUSH_MS 2000
 #define RELEASE_MS 2000
 #define AHEAD_US (24 * 3600 * INT64_C(1000000))
 #define WAKE "ins.run.leases"
@@ -109,7 +110,7 @@ engine_pick_shard(struct engine *e)
 {
 	unsigned i, at;
 
-	if (!engine_leased(e))
+	if (e->stopping || !engine_leased(e))
 		return -1;
 	e->turn++;
 	/* The same one for a while: a batch touches few shards. */
@@ -555,7 +556,9 @@ leave_task(ins_ctx *ctx, void *arg)
 	uint8_t all[RUNS_SHARDS];
 
 	memset(all, 1, sizeof all);
-	ins_deadline(ctx, RELEASE_MS);
+	ins_deadline(ctx, FLUSH_MS + RELEASE_MS);
+	engine_flush(ctx, arg, FLUSH_MS);
+	ins_clear_error(ctx);
 	if (give_back(ctx, arg, all, 1) != 0)
 		ins_clear_error(ctx); /* they run out */
 	return 0;

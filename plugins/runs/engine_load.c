@@ -1,7 +1,7 @@
 /*
- * engine_load.c: runs from their logs: all live runs of shards that were just got, or one run whose
- * commit failed. Loads in pages, each a task of its own that starts the next, so that memory stays
- * small and other work goes on meanwhile.
+ * engine_load.c: runs from their logs. Tenants, their runs and the events of these are read in
+ * pages, each a task of its own that starts the next, so that memory stays small and other work
+ * goes on meanwhile.
  *
  * What a run was doing is what its fold holds open: each open step is dispatched again with the
  * next attempt, after a StepScheduled that records it. That bounds how often a step may take its
@@ -10,22 +10,13 @@
 #include <stdlib.h>
 
 #include "array.h"
-#include "engine.h"
+#include "engine_load.h"
 
-#define HEADERS_MAX 256u /* runs listed at once */
-#define PAGE_EVENTS 64   /* events read at once */
 #define RETRY_MS 250
-#define TENANT_BYTES 37u
+#define TENANTS 4000 /* whose runs are listed at once: each statement names them */
 
-static const char sql_tenants[] = "SELECT tenant_id FROM tenants";
-#define RUN_COLUMNS                                                                     \
-	"r.run_id, r.tenant_id, r.user_id, r.shard, r.workflow, r.version, r.next_seq," \
-	" r.budget, r.attrs ->> 'plan',"                                                \
-	" (extract(epoch FROM r.created_at) * 1000000)::bigint, r.thread_id,"           \
-	" r.assistant_id, s.seq, s.state"
-#define RUN_SNAPSHOT                                               \
-	" LEFT JOIN LATERAL (SELECT seq, state FROM run_snapshots" \
-	"  WHERE run_id = r.run_id ORDER BY seq DESC LIMIT 1) AS s ON true"
+static const char sql_tenants[] = "SELECT tenant_id FROM tenants WHERE tenant_id > $1::uuid"
+				  " ORDER BY tenant_id LIMIT 4000";
 static const char sql_live[] =
     "SELECT " RUN_COLUMNS " FROM agent_runs AS r" RUN_SNAPSHOT
     " WHERE r.status = 'running' AND r.wake_at IS NULL AND r.shard = ANY ($1::smallint[])"
@@ -34,50 +25,25 @@ static const char sql_some[] =
     "SELECT " RUN_COLUMNS " FROM agent_runs AS r" RUN_SNAPSHOT
     " WHERE r.status IN ('running', 'interrupted') AND r.run_id = ANY ($1::uuid[])"
     " ORDER BY r.run_id LIMIT 256";
-static const char sql_one[] = "SELECT " RUN_COLUMNS ", r.status FROM agent_runs AS r" RUN_SNAPSHOT
-			      " WHERE r.run_id = $1::uuid";
-static const char sql_end_pending[] =
-    "UPDATE agent_runs SET status = 'failed', ended_at = clock_timestamp()"
-    " WHERE run_id = $1::uuid AND status = 'pending'";
 static const char sql_events[] =
     "SELECT run_id, seq, type, step_id, attempt, node,"
     " (extract(epoch FROM ts) * 1000000)::bigint, data"
     " FROM run_events WHERE run_id = ANY ($1::uuid[]) AND seq >= $2::integer"
     " AND seq < $2::integer + $3::integer ORDER BY run_id, seq";
 
-struct load {
-	struct engine *engine;
-	char (*tenants)[TENANT_BYTES];
-	const char **tenant_ptrs;
-	size_t n_tenants;
-	char *shards; /* array literal; NULL when runs are loaded by their ids */
-	char *ids;    /* the same, of runs that something is due for */
-	struct ready *ready;
-	unsigned n_ready;
-	char after[37]; /* the last run that was listed */
-	struct run *runs[HEADERS_MAX];
-	int64_t expect[HEADERS_MAX]; /* their next_seq */
-	unsigned n_runs, at;
-	unsigned page; /* runs to read at once, and events of each; smaller after a page */
-	int window;    /* that was too large for one task */
-	int listed_all, abandoned, poison;
-	unsigned loaded;
-};
-
 static int load_task(ins_ctx *, void *arg);
 
 void
 engine_load_init(struct plugin *p)
 {
+	engine_load_begin_init(p);
 	p->sql.tenants = ins_stmt_new(p->host, sql_tenants);
 	p->sql.live = ins_stmt_new(p->host, sql_live);
-	p->sql.end_pending = ins_stmt_new(p->host, sql_end_pending);
 	p->sql.some = ins_stmt_new(p->host, sql_some);
-	p->sql.one = ins_stmt_new(p->host, sql_one);
 	p->sql.events = ins_stmt_new(p->host, sql_events);
 }
 
-static void
+void
 load_free(struct load *l)
 {
 	if (l->ready != NULL)
@@ -92,38 +58,56 @@ load_free(struct load *l)
 	free(l);
 }
 
-static int
+int
 load_spawn(struct load *l)
 {
 	return ins_spawn(l->engine->plugin->host, l->engine->loop, "runs.load", load_task, l);
 }
 
-static int
-set_tenants(struct load *l, const ins_rows *rows)
+int
+load_tenants_room(struct load *l, size_t n)
 {
-	size_t i, n = ins_rows_count(rows);
-
+	free(l->tenants);
+	free(l->tenant_ptrs);
+	l->n_tenants = 0;
 	l->tenants = calloc(n + 1, sizeof *l->tenants);
 	l->tenant_ptrs = calloc(n + 1, sizeof *l->tenant_ptrs);
-	if (l->tenants == NULL || l->tenant_ptrs == NULL)
-		return -INS_ENOMEM;
-	for (i = 0; i < n; i++) {
-		snprintf(l->tenants[i], TENANT_BYTES, "%s", ins_value(rows, i, 0));
-		l->tenant_ptrs[i] = l->tenants[i];
-	}
-	l->n_tenants = n;
-	return 0;
+	return l->tenants == NULL || l->tenant_ptrs == NULL ? -INS_ENOMEM : 0;
 }
 
+void
+load_tenant_add(struct load *l, const char *tenant_id)
+{
+	size_t i = l->n_tenants++;
+
+	snprintf(l->tenants[i], LOAD_ID_BYTES, "%s", tenant_id);
+	l->tenant_ptrs[i] = l->tenants[i];
+}
+
+/* The next tenants, whose runs are then listed from the first on. */
 static int
 list_tenants(ins_ctx *ctx, struct load *l)
 {
 	struct plugin *p = l->engine->plugin;
+	ins_arg after = ins_text(l->tenants_after);
 	ins_rows *rows;
+	size_t i, n;
 	int r = ins_engine_batch(
-	    ctx, NULL, 0, &(const ins_call){ p->sql.tenants, NULL, 0 }, 1, &rows);
+	    ctx, NULL, 0, &(const ins_call){ p->sql.tenants, &after, 1 }, 1, &rows);
 
-	return r != 0 ? r : set_tenants(l, rows);
+	if (r != 0)
+		return r;
+	n = ins_rows_count(rows);
+	if (load_tenants_room(l, n) != 0)
+		return -INS_ENOMEM;
+	for (i = 0; i < n; i++)
+		load_tenant_add(l, ins_value(rows, i, 0));
+	if (n > 0)
+		snprintf(l->tenants_after, sizeof l->tenants_after, "%s", l->tenants[n - 1]);
+	snprintf(l->after, sizeof l->after, LOAD_FIRST_ID);
+	l->all_tenants = n < TENANTS;
+	l->listed_all = n == 0;
+	return 0;
 }
 
 static void
@@ -204,7 +188,7 @@ list_runs(ins_ctx *ctx, struct load *l)
 		snprintf(l->after, sizeof l->after, "%s", id);
 		l->n_runs++;
 	}
-	l->listed_all = n < HEADERS_MAX || l->ids != NULL;
+	l->listed_all = n < LOAD_RUNS_MAX || l->ids != NULL;
 	return 0;
 }
 
@@ -398,14 +382,14 @@ load_page(ins_ctx *ctx, struct load *l)
 	while (l->at + n < l->n_runs && n < l->page &&
 	    (n == 0 || (from == 0 && l->runs[l->at + n]->fold.next_seq == 0))) {
 		sum += l->expect[l->at + n];
-		if (n > 0 && sum > PAGE_EVENTS)
+		if (n > 0 && sum > LOAD_PAGE_EVENTS)
 			break;
 		n++;
 	}
 	r = read_page(ctx, l, n, from);
 	if (r == -INS_ENOMEM && l->window > 1) {
 		begin_anew(l, n);
-		l->window = l->page > 1 ? PAGE_EVENTS : l->window / 4;
+		l->window = l->page > 1 ? LOAD_PAGE_EVENTS : l->window / 4;
 		l->page = 1;
 		ins_clear_error(ctx);
 		return 0;
@@ -427,17 +411,20 @@ load_task(ins_ctx *ctx, void *arg)
 {
 	struct load *l = arg;
 	struct engine *e = l->engine;
-	int r = 0;
+	int r = 0, again;
 
 	if (l->at < l->n_runs)
 		r = load_page(ctx, l);
-	else if (l->listed_all) {
+	else if (l->listed_all && l->all_tenants) {
 		if (l->loaded > 0)
 			ins_log(ctx, INS_LOG_INFO, "runs.resumed",
 			    json_pack("{s:i}", "runs", (int)l->loaded));
+		again = l->ready != NULL;
 		load_free(l);
+		if (again) /* what waited for this load */
+			engine_poll(ctx, e);
 		return 0;
-	} else if (l->tenants == NULL)
+	} else if (l->listed_all)
 		r = list_tenants(ctx, l);
 	else
 		r = list_runs(ctx, l);
@@ -459,186 +446,5 @@ load_task(ins_ctx *ctx, void *arg)
 			load_free(l);
 			break;
 		}
-	return 0;
-}
-
-/* The next round tries these again. */
-static void
-not_loaded(struct engine *e, const unsigned char got[RUNS_SHARDS])
-{
-	unsigned i;
-
-	for (i = 0; i < RUNS_SHARDS; i++)
-		if (got[i])
-			e->loaded[i] = 0;
-}
-
-void
-engine_load_start(ins_ctx *ctx, struct engine *e)
-{
-	struct array shards = { 0 };
-	struct load *l;
-	unsigned char got[RUNS_SHARDS] = { 0 };
-	unsigned i, n = 0;
-
-	for (i = 0; i < RUNS_SHARDS; i++) {
-		if (e->fence[i] != 0 && e->fence[i] != e->loaded[i]) {
-			array_int(&shards, i);
-			got[i] = 1;
-			n++;
-		}
-		e->loaded[i] = e->fence[i];
-	}
-	if (n == 0)
-		return;
-	array_arg(&shards);
-	l = calloc(1, sizeof *l);
-	if (l == NULL || shards.failed) {
-		free(l);
-		array_free(&shards);
-		not_loaded(e, got);
-		return;
-	}
-	l->engine = e;
-	l->shards = shards.p;
-	l->page = HEADERS_MAX;
-	l->window = PAGE_EVENTS;
-	snprintf(l->after, sizeof l->after, "00000000-0000-0000-0000-000000000000");
-	ins_log(ctx, INS_LOG_INFO, "runs.shards", json_pack("{s:i}", "taken", (int)n));
-	if (load_spawn(l) != 0) {
-		load_free(l);
-		not_loaded(e, got);
-	}
-}
-
-int
-engine_load_some(ins_ctx *ctx, struct engine *e, const struct ready *ready, unsigned n)
-{
-	struct load *l = calloc(1, sizeof *l);
-	struct array ids = { 0 };
-	unsigned i, k;
-
-	(void)ctx;
-	if (e->loading) { /* the rows stay: the next look finds them */
-		free(l);
-		return 0;
-	}
-	if (l == NULL)
-		return -INS_ENOMEM;
-	l->engine = e;
-	l->page = HEADERS_MAX;
-	l->window = PAGE_EVENTS;
-	l->ready = malloc(n * sizeof *ready);
-	l->tenants = calloc(n + 1, sizeof *l->tenants);
-	l->tenant_ptrs = calloc(n + 1, sizeof *l->tenant_ptrs);
-	for (i = 0; i < n; i++)
-		array_text_z(&ids, ready[i].run_id);
-	array_arg(&ids);
-	l->ids = ids.p;
-	if (l->ready == NULL || l->tenants == NULL || l->tenant_ptrs == NULL || ids.failed) {
-		load_free(l);
-		return -INS_ENOMEM;
-	}
-	memcpy(l->ready, ready, n * sizeof *ready);
-	l->n_ready = n;
-	e->loading = 1;
-	for (i = 0; i < n; i++) {
-		for (k = 0; k < l->n_tenants && strcmp(l->tenants[k], ready[i].tenant_id) != 0;)
-			k++;
-		if (k < l->n_tenants)
-			continue;
-		snprintf(l->tenants[k], TENANT_BYTES, "%s", ready[i].tenant_id);
-		l->tenant_ptrs[k] = l->tenants[k];
-		l->n_tenants++;
-	}
-	if (load_spawn(l) == 0)
-		return 0;
-	load_free(l);
-	return -INS_ELIMIT;
-}
-
-/* Loads the run anew, from its row. */
-static int
-load_one(struct run *run, const ins_rows *row, int poison)
-{
-	struct load *l = calloc(1, sizeof *l);
-
-	if (l == NULL)
-		return -INS_ENOMEM;
-	l->engine = run->engine;
-	l->page = 1;
-	l->window = PAGE_EVENTS;
-	l->listed_all = 1;
-	l->abandoned = run->abandoned;
-	l->poison = poison;
-	if (set_tenants(l, row) != 0 ||
-	    (l->runs[0] = run_from_row(run->engine, row, 0, &l->expect[0])) == NULL) {
-		load_free(l);
-		return -INS_ENOMEM;
-	}
-	snprintf(
-	    l->tenants[0], TENANT_BYTES, "%s", run->tenant_id); /* not the row's first column */
-	l->n_runs = 1;
-	if (load_spawn(l) == 0)
-		return 0;
-	load_free(l);
-	return -INS_ELIMIT;
-}
-
-/* A run that can't even begin. The next one of its thread may. */
-static int
-end_pending(ins_ctx *ctx, struct run *run)
-{
-	const struct plugin *p = run->engine->plugin;
-	const char *tenant = run->tenant_id;
-	ins_arg id = ins_text(run->run_id), thread[2];
-	ins_call calls[2] = { { p->sql.end_pending, &id, 1 },
-		{ p->sql.with[WITH_NEXT], thread, 2 } };
-
-	thread[0] = ins_text(ins_printf(ctx, "{%s}", run->tenant_id));
-	thread[1] = ins_text(ins_printf(ctx, "{%s}", run->thread_id));
-	return ins_engine_batch(ctx, &tenant, 1, calls, run->thread_id[0] == '\0' ? 1 : 2, NULL);
-}
-
-int
-run_reload(ins_ctx *ctx, struct run *run, int why)
-{
-	struct engine *e = run->engine;
-	const char *tenant = run->tenant_id, *status;
-	ins_arg id = ins_text(run->run_id);
-	ins_rows *row;
-	int refused = why == -INS_EINVAL || why == -INS_ETOOBIG, same;
-	int r = ins_engine_batch(
-	    ctx, &tenant, 1, &(const ins_call){ e->plugin->sql.one, &id, 1 }, 1, &row);
-
-	if (r != 0)
-		return r;
-	status = ins_rows_count(row) == 0 ? NULL : ins_value(row, 0, RUN_COLUMNS_N);
-	same = status != NULL && run->state == RUN_LIVE &&
-	    ins_value_int(row, 0, 6) == run->committed;
-	if (status == NULL) {
-		run->start_error = run->abandoned || !refused ? -INS_EUNAVAILABLE : -INS_EINVAL;
-		run_log(ctx, INS_LOG_WARN, "runs.refused", run, "the run could not be recorded");
-	} else if (run->poisoned) {
-		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
-		    "not even the end of the run could be recorded; the next start tries again");
-	} else if (same && !refused && strcmp(status, "cancelled") != 0) {
-		return why; /* a deadlock, an error of the server, a lost lease: it is tried again
-			     */
-	} else if (strcmp(status, "pending") == 0) {
-		run_log(ctx, INS_LOG_ERROR, "runs.given_up", run,
-		    "the run's beginning could not be recorded");
-		if ((r = end_pending(ctx, run)) != 0)
-			return r;
-	} else if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0) {
-		run_log(ctx, INS_LOG_WARN, "runs.reloaded", run,
-		    "its log is not what this host thought, or refused an event");
-		if ((r = load_one(run, row, same && refused)) != 0)
-			return r;
-	}
-	/* Its watchers follow the log from here on. */
-	run_remove(run);
-	run_tell_gone(run);
-	ins_cond_broadcast(run->cond);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * engine_ready.c: what waits for the owner of a shard: pending runs, messages, runs that slept.
+ * engine_ready.c: what waits for the owner of a shard: pending runs, messages (engine_inbox.c),
+ * runs that slept.
  *
  * Rows of run_ready say that there is something; what it is stands in the run's row and in its
  * inbox. They are looked at when somebody says so (engine_wake(), which may get lost) and once a
@@ -11,18 +12,24 @@
 #include "array.h"
 #include "engine.h"
 
-#define DUE_MAX 320u /* messages and sleepers, and starts, of one look */
+#define DUE_MAX 320u /* runs with messages, sleepers and starts, of one look */
+#define OTHERS_MAX 256u
 #define STARTS_MAX 64u
 #define POLL_MS 1000
 
+/* By runs, of each its oldest rows: however many messages one run gets, others have their turn in
+ * the same look. */
 static const char sql_due[] =
-    "(SELECT id, run_id, tenant_id, (extract(epoch FROM at) * 1000000)::bigint FROM run_ready"
-    "  WHERE shard = ANY ($1::smallint[]) AND NOT starts"
-    "  AND at <= clock_timestamp() ORDER BY at LIMIT 256)"
+    "(SELECT run_id, tenant_id, false, string_agg(id || ' ' || us, ' ' ORDER BY at, id)"
+    "  FROM (SELECT id, run_id, tenant_id, at, (extract(epoch FROM at) * 1000000)::bigint AS us,"
+    "   row_number() OVER (PARTITION BY run_id ORDER BY at, id) AS k"
+    "   FROM (SELECT id, run_id, tenant_id, at FROM run_ready"
+    "    WHERE shard = ANY ($1::smallint[]) AND NOT starts AND at <= clock_timestamp()"
+    "    ORDER BY at LIMIT 8192) AS q) AS q"
+    "  WHERE k <= 8 GROUP BY run_id, tenant_id ORDER BY min(at) LIMIT 256)"
     " UNION ALL"
-    " (SELECT id, run_id, tenant_id, 0::bigint FROM run_ready WHERE shard = ANY ($1::smallint[]) "
-    "AND starts"
-    "  AND at <= clock_timestamp() ORDER BY at LIMIT $2::bigint)";
+    " (SELECT run_id, tenant_id, true, id || ' 0' FROM run_ready WHERE shard = ANY ($1::smallint[])"
+    "  AND starts AND at <= clock_timestamp() ORDER BY at LIMIT $2::bigint)";
 static const char sql_seen[] = "DELETE FROM run_ready WHERE id = ANY ($1::bigint[])";
 /* Those of a run that is over or can't be loaded; what is due later stays. */
 static const char sql_forget[] =
@@ -41,16 +48,12 @@ static const char sql_pending[] =
     " r.wake_at > clock_timestamp(),"
     " r.thread_id IS NOT NULL AND EXISTS (SELECT FROM agent_runs AS b"
     "  WHERE b.tenant_id = r.tenant_id AND b.thread_id = r.thread_id AND (b.status = 'running'"
-    "  OR (b.status = 'pending' AND b.run_id < r.run_id AND b.wake_at <= clock_timestamp())))"
+    "  OR (b.status = 'pending' AND b.run_id < r.run_id AND b.wake_at <= clock_timestamp()))),"
+    " r.next_seq = 0 AND r.ended_at IS NOT NULL AND r.wake_at IS NOT NULL,"
+    " (extract(epoch FROM r.ended_at) * 1000000)::bigint"
     " FROM agent_runs AS r LEFT JOIN threads AS t"
     "  ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id"
     " WHERE r.run_id = ANY ($1::uuid[])";
-static const char sql_inbox[] =
-    "SELECT msg_id, kind, name, payload FROM run_inbox"
-    " WHERE run_id = $1::uuid AND taken_seq IS NULL ORDER BY created_at, msg_id LIMIT 100";
-static const char sql_drop[] =
-    "UPDATE run_inbox SET taken_seq = -1 WHERE run_id = $1::uuid AND msg_id = $2";
-
 enum {
 	P_STATUS = RUN_COLUMNS_N,
 	P_REQUEST,
@@ -59,6 +62,8 @@ enum {
 	P_VALUES,
 	P_LATER,
 	P_BUSY,
+	P_UNTOLD,
+	P_ENDED,
 };
 
 static int poll_task(ins_ctx *, void *arg);
@@ -72,8 +77,6 @@ engine_ready_init(struct plugin *p)
 	p->sql.over_events = ins_stmt_new(p->host, sql_over_events);
 	p->sql.over_run = ins_stmt_new(p->host, sql_over_run);
 	p->sql.pending = ins_stmt_new(p->host, sql_pending);
-	p->sql.inbox = ins_stmt_new(p->host, sql_inbox);
-	p->sql.drop_message = ins_stmt_new(p->host, sql_drop);
 }
 
 void
@@ -86,121 +89,17 @@ engine_poll(ins_ctx *ctx, struct engine *e)
 	e->polling = ins_spawn(e->plugin->host, e->loop, "runs.poll", poll_task, e) == 0;
 }
 
-/* ---- messages ---- */
-
-/* It is recorded, and on its way to the log. */
-static int
-under_way(const struct run *run, const char *msg_id)
-{
-	const struct run_event *ev;
-	const char *id;
-
-	for (ev = run->pending; ev != NULL; ev = ev->next) {
-		id = json_string_value(json_object_get(ev->data, "msg_id"));
-		if (id != NULL && strcmp(id, msg_id) == 0)
-			return 1;
-	}
-	return 0;
-}
-
-/* The event for a message; NULL when the run can't take it (any more). */
-static struct run_event *
-message_event(
-    struct run *run, const char *id, const char *kind, const char *name, const char *payload)
-{
-	json_t *value = payload == NULL ? json_null() : json_loads(payload, JSON_DECODE_ANY, NULL);
-
-	if (strcmp(kind, INS_MESSAGE_SIGNAL) == 0) {
-		if (json_array_size(run->fold.signals) < FOLD_SIGNALS_MAX)
-			return run_event_new(EV_SIGNAL_RECEIVED, -1, 0, NULL,
-			    json_pack(
-				"{s:s, s:s, s:o}", "msg_id", id, "signal", name, "payload", value));
-	} else if (strcmp(kind, INS_MESSAGE_RESUME) == 0) {
-		if (fold_interrupted(&run->fold) && !run_thread_busy(run))
-			return run_event_new(EV_RESUMED, -1, 0, NULL,
-			    json_pack("{s:s, s:o}", "msg_id", id, "value", value));
-	} else {
-		if (strcmp(kind, INS_MESSAGE_DELETE) == 0)
-			run->deleting = 1;
-		json_decref(value);
-		return run_event_new(
-		    EV_CANCEL_REQUESTED, -1, 0, NULL, json_pack("{s:s}", "msg_id", id));
-	}
-	json_decref(value);
-	return NULL;
-}
-
-INS_AWAITS
-static int
-drop_message(ins_ctx *ctx, struct run *run, const char *msg_id, const char *kind)
-{
-	const char *tenant = run->tenant_id;
-	ins_arg args[2] = { ins_text(run->run_id), ins_text(msg_id) };
-
-	ins_log(ctx, INS_LOG_WARN, "runs.message_dropped",
-	    json_pack("{s:s, s:s, s:s, s:s}", "run_id", run->run_id, "message_id", msg_id, "kind",
-		kind, "text",
-		"the run can't take it: nothing waits for a resume, or too many signals wait"));
-	return ins_engine_batch(ctx, &tenant, 1,
-	    &(const ins_call){ run->engine->plugin->sql.drop_message, args, 2 }, 1, NULL);
-}
-
-/* One look into the inbox. Returns how many events came of it, or an error; *ret_again: what was
- * read may be stale. */
-INS_AWAITS
-static int
-take_some(ins_ctx *ctx, struct run *run, int *ret_again)
-{
-	const char *tenant = run->tenant_id;
-	ins_arg id = ins_text(run->run_id);
-	ins_rows *rows;
-	size_t i;
-	int r, n = 0;
-
-	*ret_again = 0;
-	r = ins_engine_batch(
-	    ctx, &tenant, 1, &(const ins_call){ run->engine->plugin->sql.inbox, &id, 1 }, 1, &rows);
-	if (r != 0)
-		return r;
-	for (i = 0; r == 0 && i < ins_rows_count(rows) && run->state != RUN_GONE; i++) {
-		const char *msg = ins_value(rows, i, 0), *kind = ins_value(rows, i, 1);
-		struct run_event *ev;
-
-		if (run->fold.ended || under_way(run, msg))
-			continue;
-		ev = message_event(run, msg, kind, ins_value(rows, i, 2), ins_value(rows, i, 3));
-		if (ev != NULL) {
-			r = run_record(ctx, run, ev);
-			n += r == 0;
-			continue;
-		}
-		r = drop_message(ctx, run, msg, kind);
-		*ret_again = r == 0; /* others may have taken what we read, meanwhile */
-		break;
-	}
-	ins_rows_end(rows);
-	return r == 0 ? n : r;
-}
-
 int
-run_take_inbox(ins_ctx *ctx, struct run *run)
+ready_delete(ins_ctx *ctx, struct engine *e, const struct ready *q)
 {
-	int again, n = 0, r;
-
-	do {
-		r = take_some(ctx, run, &again);
-		n += r > 0 ? r : 0;
-	} while (r >= 0 && again);
-	return r < 0 ? r : n;
-}
-
-static int
-delete_row(ins_ctx *ctx, struct engine *e, int64_t id)
-{
-	char list[40];
+	char list[RUNS_READY_ROWS * 24];
+	unsigned i, n = 0;
 	ins_arg arg;
 
-	snprintf(list, sizeof list, "{%lld}", (long long)id);
+	for (i = 0; i < q->n; i++)
+		n += (unsigned)snprintf(list + n, sizeof list - n, "%c%lld", i == 0 ? '{' : ',',
+		    (long long)q->row[i].id);
+	snprintf(list + n, sizeof list - n, "}");
 	arg = ins_text(list);
 	return ins_engine_batch(
 	    ctx, NULL, 0, &(const ins_call){ e->plugin->sql.seen, &arg, 1 }, 1, NULL);
@@ -215,55 +114,6 @@ ready_forget(ins_ctx *ctx, struct engine *e, const char *run_id)
 	    ctx, NULL, 0, &(const ins_call){ e->plugin->sql.forget, &id, 1 }, 1, NULL);
 }
 
-/* The row of a time stays until the timer fired: our clock may be behind the database's. */
-static int
-time_to_come(const struct run *run, const struct ready *q)
-{
-	int64_t due = fold_due_us(&run->fold);
-
-	return due != 0 && q->at_us >= due - 1000;
-}
-
-/* The row goes with the run's next commit, or now when there will be none. That of a run that went
- * elsewhere meanwhile is its new owner's. */
-INS_AWAITS
-static int
-settle(ins_ctx *ctx, struct run *run, const struct ready *q, int events)
-{
-	unsigned i;
-
-	if (run->state == RUN_GONE || time_to_come(run, q))
-		return 0;
-	for (i = 0; i < run->n_ready; i++)
-		if (run->ready_ids[i] == q->id)
-			break;
-	if (i < run->n_ready && run->n_pending > 0)
-		return 0;
-	if (i < run->n_ready)
-		run->ready_ids[i] = run->ready_ids[--run->n_ready];
-	if (run->n_pending == 0)
-		return delete_row(ctx, run->engine, q->id);
-	if (events > 0 && run->n_pending > run->n_flying && run->n_ready < RUNS_READY_IDS)
-		run->ready_ids[run->n_ready++] = q->id;
-	return 0; /* otherwise it is found again */
-}
-
-int
-run_take_messages(ins_ctx *ctx, struct run *run, const struct ready *q)
-{
-	int r;
-
-	run_ref(run);
-	r = run_take_inbox(ctx, run);
-	if (r >= 0)
-		r = settle(ctx, run, q, r);
-	if (r >= 0)
-		run_set_timer(run);
-	run_rest(ctx, run);
-	run_unref(run);
-	return r;
-}
-
 /* ---- pending runs ---- */
 
 /* The start of one pending run: a task, since it reads the state that it goes on from. */
@@ -272,7 +122,8 @@ struct promotion {
 	struct run *run;
 	json_t *request, *values; /* values: of the thread */
 	char head_run[37];
-	int64_t head_seq, ready_id;
+	int64_t head_seq;
+	struct ready ready;
 };
 
 static void
@@ -371,6 +222,7 @@ promote_task(ins_ctx *ctx, void *arg)
 	struct run *run = m->run;
 	json_t *data = NULL;
 	const char *why;
+	unsigned i;
 	int r = begin_data(ctx, m, &data);
 
 	run->promoting = 0;
@@ -381,7 +233,8 @@ promote_task(ins_ctx *ctx, void *arg)
 		r = 0;
 	}
 	if (r == 0 && run->state == RUN_LIVE) {
-		run->ready_ids[run->n_ready++] = m->ready_id;
+		for (i = 0; i < m->ready.n; i++)
+			run->ready_ids[run->n_ready++] = m->ready.row[i].id;
 		r = run_record(ctx, run, run_event_new(EV_RUN_STARTED, -1, 0, NULL, data));
 		if (r != 0)
 			run_log(ctx, INS_LOG_ERROR, "runs.not_begun", run, "out of memory");
@@ -398,7 +251,7 @@ promote_task(ins_ctx *ctx, void *arg)
 }
 
 static int
-promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t ready_id)
+promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, const struct ready *q)
 {
 	struct promotion *m = calloc(1, sizeof *m);
 	const char *head = ins_value(rows, i, P_HEAD_RUN);
@@ -407,7 +260,7 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 	if (m == NULL)
 		return -INS_ENOMEM;
 	m->engine = e;
-	m->ready_id = ready_id;
+	m->ready = *q;
 	m->request = json_loads(ins_value(rows, i, P_REQUEST), 0, NULL);
 	if (ins_value(rows, i, P_VALUES) != NULL)
 		m->values = json_loads(ins_value(rows, i, P_VALUES), JSON_DECODE_ANY, NULL);
@@ -442,7 +295,23 @@ promote(ins_ctx *ctx, struct engine *e, const ins_rows *rows, size_t i, int64_t 
 struct due {
 	struct ready row[DUE_MAX];
 	unsigned n, room;
+	int more; /* there are others */
 };
+
+/* The last column: pairs of a row's id and its time. */
+static void
+parse_ready(struct ready *q, const ins_rows *rows, size_t i)
+{
+	const char *p = ins_value(rows, i, 3);
+	char *end;
+
+	snprintf(q->run_id, sizeof q->run_id, "%s", ins_value(rows, i, 0));
+	snprintf(q->tenant_id, sizeof q->tenant_id, "%s", ins_value(rows, i, 1));
+	for (q->n = 0; *p != '\0' && q->n < RUNS_READY_ROWS; q->n++, p = end) {
+		q->row[q->n].id = strtoll(p, &end, 10);
+		q->row[q->n].at_us = strtoll(end, &end, 10);
+	}
+}
 
 static int
 list_due(ins_ctx *ctx, struct engine *e, struct due *d)
@@ -452,6 +321,7 @@ list_due(ins_ctx *ctx, struct engine *e, struct due *d)
 	unsigned room = e->n_live >= live ? 0 : live - e->n_live;
 	ins_rows *rows;
 	ins_arg args[2];
+	unsigned others = 0;
 	size_t i;
 	int r;
 
@@ -470,13 +340,12 @@ list_due(ins_ctx *ctx, struct engine *e, struct due *d)
 	if (r != 0)
 		return r;
 	for (i = 0; i < ins_rows_count(rows) && i < DUE_MAX; i++) {
-		struct ready *q = &d->row[d->n++];
-
-		q->id = ins_value_int(rows, i, 0);
-		snprintf(q->run_id, sizeof q->run_id, "%s", ins_value(rows, i, 1));
-		snprintf(q->tenant_id, sizeof q->tenant_id, "%s", ins_value(rows, i, 2));
-		q->at_us = ins_value_int(rows, i, 3);
+		parse_ready(&d->row[d->n++], rows, i);
+		others += *ins_value(rows, i, 2) == 'f';
+		/* what a load under way is for stays until it is done, and it looks again then */
+		d->more |= d->row[i].n == RUNS_READY_ROWS && !e->loading;
 	}
+	d->more |= others >= OTHERS_MAX || (d->room == STARTS_MAX && d->n - others >= STARTS_MAX);
 	return 0;
 }
 
@@ -512,13 +381,30 @@ serve_known(ins_ctx *ctx, struct engine *e, struct due *d)
 
 INS_AWAITS
 static int
-run_is_over(ins_ctx *ctx, struct engine *e, const struct ready *q)
+run_is_over(ins_ctx *ctx, struct engine *e, const struct ready *q, const ins_rows *rows, size_t i)
 {
 	const char *tenant = q->tenant_id;
 	ins_arg id = ins_text(q->run_id);
-	ins_call calls[3] = { { e->plugin->sql.over_events, &id, 1 },
-		{ e->plugin->sql.over_run, &id, 1 }, { e->plugin->sql.forget, &id, 1 } };
+	ins_call calls[4 + TOLD_CALLS] = { { e->plugin->sql.over_events, &id, 1 },
+		{ e->plugin->sql.over_run, &id, 1 }, { e->plugin->sql.forget, &id, 1 },
+		{ e->plugin->sql.told, &id, 1 } };
+	struct run_end end = { 0 };
+	int r;
 
+	if (*ins_value(rows, i, P_UNTOLD) == 't') {
+		end.who.tenant_id = tenant;
+		end.who.user_id = ins_value(rows, i, 2);
+		end.who.plan = ins_value(rows, i, 8);
+		end.run_id = q->run_id;
+		end.workflow = ins_value(rows, i, 4);
+		end.version = ins_value(rows, i, 5);
+		end.ts_us = ins_value_int(rows, i, P_ENDED);
+		if ((r = told_unbegun(ctx, &end, ins_value(rows, i, P_STATUS), &calls[4])) == 0)
+			r = ins_engine_batch(ctx, &tenant, 1, &calls[3], 1 + TOLD_CALLS, NULL);
+		if (r != 0 && r != -INS_EINVAL)
+			return r;
+		ins_clear_error(ctx); /* another owner was quicker */
+	}
 	return ins_engine_batch(ctx, &tenant, 1, calls, 3, NULL);
 }
 
@@ -537,12 +423,11 @@ serve_rows(ins_ctx *ctx, struct engine *e, struct due *d, const ins_rows *rows)
 		if (strcmp(status, "running") == 0 || strcmp(status, "interrupted") == 0)
 			load->row[load->n++] = *q;
 		else if (strcmp(status, "pending") != 0)
-			r = run_is_over(ctx, e, q);
+			r = run_is_over(ctx, e, q, rows, i);
 		else if (strcmp(ins_value(rows, i, P_BUSY), "t") == 0 ||
 		    strcmp(ins_value(rows, i, P_LATER), "t") == 0)
-			r = delete_row(
-			    ctx, e, q->id); /* the run before it, or its time, calls it */
-		else if (run_find(e, id) == NULL && promote(ctx, e, rows, i, q->id) != 0)
+			r = ready_delete(ctx, e, q); /* the run before it, or its time, calls it */
+		else if (run_find(e, id) == NULL && promote(ctx, e, rows, i, q) != 0)
 			ins_log(
 			    ctx, INS_LOG_WARN, "runs.not_begun", json_pack("{s:s}", "run_id", id));
 	}
@@ -592,7 +477,7 @@ poll_task(ins_ctx *ctx, void *arg)
 	if (r == 0 && engine_leased(e))
 		r = list_due(ctx, e, d);
 	if (r == 0 && d->n > 0) {
-		more = d->n >= 256 || (d->room == STARTS_MAX && d->n >= STARTS_MAX);
+		more = d->more;
 		r = serve(ctx, e, d);
 	}
 	if (r < 0 && !ins_cancelled(ctx))

@@ -1,5 +1,5 @@
 /*
- * engine_start.c: runs begin, and messages come to them.
+ * engine_start.c: runs begin.
  *
  * A run that stands alone, asked of a loop that owns a shard, begins at once: its RunStarted goes
  * with the next batch. Every other is first a row: pending in the shard that its thread belongs to,
@@ -15,7 +15,6 @@
 #define RETRY_AFTER_S 2
 #define OPTIONS_MAX (256u << 10)
 #define AFTER_MAX_MS (366 * 24 * 3600 * INT64_C(1000))
-#define MESSAGE_MAX (256u << 10)
 
 static const char sql_by_key[] =
     "SELECT run_id FROM agent_runs WHERE tenant_id = $1::uuid AND idem_key = $2";
@@ -35,7 +34,11 @@ static const char sql_pend[] =
     "  WHERE tenant_id = $2::uuid AND thread_id = $10::uuid))"
     " AND ($15 <> 'reject' OR $10::uuid IS NULL OR NOT EXISTS (SELECT FROM agent_runs"
     "  WHERE tenant_id = $2::uuid AND thread_id = $10::uuid AND status IN ('pending', 'running')))"
+    " AND (SELECT count(*) FROM (SELECT FROM agent_runs WHERE tenant_id = $2::uuid"
+    "  AND status = 'pending' LIMIT $16::bigint) AS p) < $16::bigint"
     " RETURNING run_id";
+static const char sql_n_pending[] =
+    "SELECT count(*) FROM agent_runs WHERE tenant_id = $1::uuid AND status = 'pending'";
 static const char sql_pend_ready[] =
     "INSERT INTO run_ready (shard, at, starts, run_id, tenant_id)"
     " SELECT shard, wake_at, true, run_id, tenant_id FROM agent_runs WHERE run_id = $1::uuid";
@@ -51,38 +54,12 @@ static const char sql_displace_ready[] =
     " WHERE tenant_id = $2::uuid AND thread_id = $3::uuid AND status = 'running'"
     " AND EXISTS (SELECT FROM agent_runs WHERE run_id = $1::uuid)";
 static const char sql_displace_pending[] =
-    "UPDATE agent_runs SET status = 'cancelled', ended_at = clock_timestamp()"
-    " WHERE tenant_id = $2::uuid AND thread_id = $3::uuid AND status = 'pending'"
-    " AND run_id <> $1::uuid AND EXISTS (SELECT FROM agent_runs WHERE run_id = $1::uuid)";
-
-static const char sql_cancel_pending[] =
     "WITH c AS (UPDATE agent_runs SET status = 'cancelled', ended_at = clock_timestamp()"
-    "  WHERE run_id = $1::uuid AND status = 'pending' RETURNING tenant_id, thread_id, run_id)"
-    " INSERT INTO run_ready (shard, at, starts, run_id, tenant_id)"
-    " SELECT n.shard, clock_timestamp(), true, n.run_id, n.tenant_id FROM c"
-    " CROSS JOIN LATERAL (SELECT r.shard, r.run_id, r.tenant_id FROM agent_runs AS r"
-    "  WHERE r.tenant_id = c.tenant_id AND r.thread_id = c.thread_id AND r.status = 'pending'"
-    "  AND r.run_id <> c.run_id AND r.wake_at <= clock_timestamp() ORDER BY r.run_id LIMIT 1) AS n";
-static const char sql_send[] =
-    "INSERT INTO run_inbox (run_id, msg_id, tenant_id, shard, kind, name, payload)"
-    " SELECT run_id, $2, tenant_id, shard, $3, $4, $5::json FROM agent_runs"
-    " WHERE run_id = $1::uuid AND ended_at IS NULL"
-    " AND ($3 <> 'resume' OR (status = 'interrupted' AND NOT EXISTS (SELECT FROM agent_runs AS o"
-    "  WHERE o.tenant_id = agent_runs.tenant_id AND o.thread_id = agent_runs.thread_id"
-    "  AND o.run_id <> agent_runs.run_id AND o.status = 'running')))"
-    " ON CONFLICT DO NOTHING RETURNING run_id";
-static const char sql_send_ready[] =
-    "INSERT INTO run_ready (shard, at, run_id, tenant_id)"
-    " SELECT shard, clock_timestamp(), run_id, tenant_id FROM run_inbox"
-    " WHERE run_id = $1::uuid AND msg_id = $2 AND taken_seq IS NULL";
-static const char sql_find[] =
-    "SELECT r.status, r.shard, (SELECT kind FROM run_inbox WHERE run_id = r.run_id AND msg_id = $2)"
-    " FROM agent_runs AS r WHERE r.run_id = $1::uuid";
-static const char sql_delete_events[] =
-    "DELETE FROM run_events AS e USING agent_runs AS r"
-    " WHERE r.run_id = $1::uuid AND r.ended_at IS NOT NULL AND e.run_id = r.run_id";
-static const char sql_delete_run[] =
-    "DELETE FROM agent_runs WHERE run_id = $1::uuid AND ended_at IS NOT NULL";
+    " WHERE tenant_id = $2::uuid AND thread_id = $3::uuid AND status = 'pending'"
+    " AND run_id <> $1::uuid AND EXISTS (SELECT FROM agent_runs WHERE run_id = $1::uuid)"
+    " RETURNING shard, run_id, tenant_id)"
+    " INSERT INTO run_ready (shard, at, run_id, tenant_id)"
+    " SELECT shard, clock_timestamp(), run_id, tenant_id FROM c";
 
 static const char sql_checkpoint[] = "SELECT next_seq FROM agent_runs WHERE run_id = $1::uuid";
 
@@ -98,13 +75,8 @@ engine_start_init(struct plugin *p)
 	p->sql.displace = ins_stmt_new(p->host, sql_displace);
 	p->sql.displace_ready = ins_stmt_new(p->host, sql_displace_ready);
 	p->sql.displace_pending = ins_stmt_new(p->host, sql_displace_pending);
-	p->sql.cancel_pending = ins_stmt_new(p->host, sql_cancel_pending);
-	p->sql.send = ins_stmt_new(p->host, sql_send);
-	p->sql.send_ready = ins_stmt_new(p->host, sql_send_ready);
-	p->sql.find = ins_stmt_new(p->host, sql_find);
-	p->sql.delete_events = ins_stmt_new(p->host, sql_delete_events);
+	p->sql.n_pending = ins_stmt_new(p->host, sql_n_pending);
 	p->sql.checkpoint = ins_stmt_new(p->host, sql_checkpoint);
-	p->sql.delete_run = ins_stmt_new(p->host, sql_delete_run);
 }
 
 static int
@@ -136,14 +108,14 @@ struct start {
 	char run_id[37];
 };
 
-static size_t
+size_t
 json_bytes(const json_t *j)
 {
 	return j == NULL ? 0 : json_dumpb(j, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-static int
-bad(ins_ctx *ctx, const char *field, const char *text)
+int
+bad_field(ins_ctx *ctx, const char *field, const char *text)
 {
 	ins_field(ctx, field);
 	return ins_fail(ctx, INS_EINVAL, "%s", text);
@@ -157,7 +129,8 @@ check_checkpoint(ins_ctx *ctx, const json_t *c)
 	if (uuid_of(ctx, json_string_value(json_object_get(c, "run_id"))) == NULL ||
 	    !json_is_integer(json_object_get(c, "seq")) ||
 	    json_integer_value(json_object_get(c, "seq")) < 0)
-		return bad(ctx, "checkpoint", "a checkpoint is a run_id and a seq of that run");
+		return bad_field(
+		    ctx, "checkpoint", "a checkpoint is a run_id and a seq of that run");
 	return 0;
 }
 
@@ -171,11 +144,11 @@ check_names(ins_ctx *ctx, const json_t *options, const char *key)
 	    (json_is_string(v) && strcmp(json_string_value(v), "*") == 0))
 		return 0;
 	if (!json_is_array(v) || json_array_size(v) > FOLD_OPEN_MAX)
-		return bad(ctx, key, "must be \"*\" or a list of names of steps");
+		return bad_field(ctx, key, "must be \"*\" or a list of names of steps");
 	json_array_foreach(v, i, name)
 	{
 		if (!json_is_string(name))
-			return bad(ctx, key, "must be \"*\" or a list of names of steps");
+			return bad_field(ctx, key, "must be \"*\" or a list of names of steps");
 	}
 	return 0;
 }
@@ -196,17 +169,17 @@ check_request(ins_ctx *ctx, struct plugin *p, struct start *s)
 		return ins_fail(ctx, INS_ETOOBIG,
 		    "what comes with a run's input may have %u bytes at most", OPTIONS_MAX);
 	if (req->multitask > INS_MULTITASK_ROLLBACK)
-		return bad(ctx, "multitask_strategy", "there is no such strategy");
+		return bad_field(ctx, "multitask_strategy", "there is no such strategy");
 	if (req->after_ms < 0 || req->after_ms > AFTER_MAX_MS || req->deadline_ms < 0)
-		return bad(ctx, "after_seconds", "must be between nothing and a year");
+		return bad_field(ctx, "after_seconds", "must be between nothing and a year");
 	if (req->idem_key != NULL &&
 	    (*req->idem_key == '\0' || strlen(req->idem_key) > RUNS_KEY_MAX))
-		return bad(ctx, "idempotency-key", "must have 1 to 255 bytes");
+		return bad_field(ctx, "idempotency-key", "must have 1 to 255 bytes");
 	if (req->thread_id != NULL && (s->thread_id = uuid_of(ctx, req->thread_id)) == NULL)
 		return ins_fail(ctx, INS_ENOTFOUND, "there is no thread with this id");
 	if (req->assistant_id != NULL &&
 	    (s->assistant_id = uuid_of(ctx, req->assistant_id)) == NULL)
-		return bad(ctx, "assistant_id", "must be a uuid");
+		return bad_field(ctx, "assistant_id", "must be a uuid");
 	if ((r = check_checkpoint(ctx, json_object_get(req->options, "checkpoint"))) != 0 ||
 	    (r = check_names(ctx, req->options, "interrupt_before")) != 0 ||
 	    (r = check_names(ctx, req->options, "interrupt_after")) != 0)
@@ -332,6 +305,31 @@ request_json(ins_ctx *ctx, const struct start *s)
 	    ctx, json_pack("{s:O?, s:O?}", "input", s->req->input, "options", s->req->options));
 }
 
+/* Nothing was inserted: the thread is busy, or the tenant has too many that wait. */
+INS_AWAITS
+static int
+not_pended(ins_ctx *ctx, struct plugin *p, const struct start *s)
+{
+	const char *tenant = ins_tenant_id(ctx);
+	ins_arg arg = ins_text(tenant);
+	ins_rows *rows;
+	int64_t n;
+	int r = ins_engine_batch(
+	    ctx, &tenant, 1, &(const ins_call){ p->sql.n_pending, &arg, 1 }, 1, &rows);
+
+	if (r != 0)
+		return r;
+	n = ins_value_int(rows, 0, 0);
+	if (s->thread_id != NULL && s->req->multitask == INS_MULTITASK_REJECT &&
+	    n < p->conf.pending)
+		return ins_fail(ctx, INS_ECONFLICT, "the thread has a run that is not over");
+	ins_add(p->metric.refused, NULL, 1);
+	ins_retry_after(ctx, RETRY_AFTER_S);
+	return ins_fail(ctx, INS_ELIMIT,
+	    "%lld runs of this tenant wait to begin, and no more than %lld may; try again later",
+	    (long long)n, (long long)p->conf.pending);
+}
+
 INS_AWAITS
 static int
 pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
@@ -344,7 +342,7 @@ pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
 	ins_arg lock[2] = { ins_text(tenant), ins_text(s->thread_id) };
 	ins_arg id[4] = { ins_text(s->run_id), ins_text(tenant), ins_text(s->thread_id),
 		ins_text(kind) };
-	ins_arg args[15];
+	ins_arg args[16];
 	ins_principal who = { 0 };
 	ins_call calls[7];
 	ins_rows *rows[7];
@@ -370,8 +368,9 @@ pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
 	args[12] = ins_json(ctx, s->req->metadata == NULL ? none : s->req->metadata);
 	args[13] = ins_json(ctx, request);
 	args[14] = ins_text(multitask);
+	args[15] = ins_int(ctx, p->conf.pending);
 	calls[n++] = (ins_call){ p->sql.lock_thread, lock, 2 };
-	calls[n++] = (ins_call){ p->sql.pend, args, 15 };
+	calls[n++] = (ins_call){ p->sql.pend, args, 16 };
 	if (displaces) {
 		/* first those that did not begin: one that begins meanwhile is seen by the next */
 		calls[n++] = (ins_call){ p->sql.displace_pending, id, 3 };
@@ -392,9 +391,9 @@ pend_batch(ins_ctx *ctx, struct plugin *p, const struct start *s, int shard)
 		return r;
 	if (ins_rows_count(rows[1]) == 1)
 		return 0;
-	if (ins_rows_count(rows[0]) == 0)
+	if (s->thread_id != NULL && ins_rows_count(rows[0]) == 0)
 		return ins_fail(ctx, INS_ENOTFOUND, "there is no thread with this id");
-	return ins_fail(ctx, INS_ECONFLICT, "the thread has a run that is not over");
+	return not_pended(ctx, p, s);
 }
 
 /* The checkpoint that the start names is one of this tenant's. */
@@ -510,7 +509,15 @@ int
 runs_start(ins_ctx *ctx, void *self, const ins_run_request *req, const char **ret_run_id,
     ins_watch **ret_watch)
 {
-	struct plugin *p = self;
+	int pending;
+
+	return runs_begin(ctx, self, req, ret_run_id, ret_watch, &pending);
+}
+
+int
+runs_begin(ins_ctx *ctx, struct plugin *p, const ins_run_request *req, const char **ret_run_id,
+    ins_watch **ret_watch, int *ret_pending)
+{
 	struct engine *e = ins_local(ctx, p->host);
 	struct start *s = ins_alloc(ctx, sizeof *s);
 	const char *before;
@@ -529,6 +536,7 @@ runs_start(ins_ctx *ctx, void *self, const ins_run_request *req, const char **re
 	if (alone(req))
 		shard = wait_shard(ctx, e);
 	*ret_run_id = s->run_id;
+	*ret_pending = shard < 0;
 	if (shard >= 0)
 		r = start_now(ctx, e, s, shard, ret_watch);
 	else
@@ -543,95 +551,4 @@ runs_start(ins_ctx *ctx, void *self, const ins_run_request *req, const char **re
 		}
 	}
 	return r == 0 ? 1 : r;
-}
-
-/* ---- messages ---- */
-
-static int
-check_message(
-    ins_ctx *ctx, const char *kind, const char *msg_id, const char *name, const json_t *payload)
-{
-	if (*msg_id == '\0' || strlen(msg_id) > RUNS_KEY_MAX)
-		return bad(ctx, "message_id", "must have 1 to 255 bytes");
-	if (strcmp(kind, INS_MESSAGE_SIGNAL) == 0 &&
-	    (name == NULL || *name == '\0' || strlen(name) > FOLD_NAME_MAX))
-		return bad(ctx, "name", "a signal's name must have 1 to 64 bytes");
-	if (json_bytes(payload) > MESSAGE_MAX)
-		return ins_fail(
-		    ctx, INS_ETOOBIG, "a message may have %u bytes at most", MESSAGE_MAX);
-	return 0;
-}
-
-static int
-no_run(ins_ctx *ctx)
-{
-	return ins_fail(ctx, INS_ENOTFOUND, "there is no run with this id");
-}
-
-INS_AWAITS
-static int
-delete_ended(ins_ctx *ctx, struct plugin *p, const char *id)
-{
-	const char *tenant = ins_tenant_id(ctx);
-	ins_arg arg = ins_text(id);
-	ins_call calls[2] = { { p->sql.delete_events, &arg, 1 }, { p->sql.delete_run, &arg, 1 } };
-
-	return ins_engine_batch(ctx, &tenant, 1, calls, 2, NULL);
-}
-
-int
-runs_send(ins_ctx *ctx, void *self, const char *run_id, const char *kind, const char *msg_id,
-    const char *name, const json_t *payload)
-{
-	struct plugin *p = self;
-	struct engine *e = ins_local(ctx, p->host);
-	const char *tenant = ins_tenant_id(ctx), *id = uuid_of(ctx, run_id), *status, *was;
-	int ends = strcmp(kind, INS_MESSAGE_CANCEL) == 0 || strcmp(kind, INS_MESSAGE_DELETE) == 0;
-	ins_call calls[4];
-	ins_rows *rows[4];
-	ins_arg args[5];
-	unsigned n = 0;
-	int r;
-
-	if (id == NULL)
-		return no_run(ctx);
-	if ((r = check_message(ctx, kind, msg_id, name, payload)) != 0)
-		return r;
-	args[0] = ins_text(id);
-	args[1] = ins_text(msg_id);
-	args[2] = ins_text(kind);
-	args[3] = ins_text(name);
-	args[4] = payload == NULL ? ins_null() : ins_json(ctx, payload);
-	if (ends)
-		calls[n++] = (ins_call){ p->sql.cancel_pending, args, 1 };
-	calls[n++] = (ins_call){ p->sql.send, args, 5 };
-	calls[n++] = (ins_call){ p->sql.send_ready, args, 2 };
-	calls[n++] = (ins_call){ p->sql.find, args, 2 };
-	if ((r = ins_engine_batch(ctx, &tenant, 1, calls, n, rows)) != 0)
-		return r;
-	if (ins_rows_count(rows[n - 1]) == 0)
-		return no_run(ctx);
-	status = ins_value(rows[n - 1], 0, 0);
-	was = ins_value(rows[n - 1], 0, 2);
-	if (ins_rows_count(rows[n - 3]) == 1) {
-		engine_wake(ctx, e, (int)ins_value_int(rows[n - 1], 0, 1));
-		return 1;
-	}
-	if (strcmp(kind, INS_MESSAGE_DELETE) == 0 && strcmp(status, "running") != 0 &&
-	    strcmp(status, "interrupted") != 0)
-		return (r = delete_ended(ctx, p, id)) == 0 ? 1 : r;
-	if (was != NULL) {
-		if (strcmp(was, kind) == 0)
-			return 0;
-		return ins_fail(ctx, INS_ECONFLICT, "this message_id was a %s", was);
-	}
-	if (ends && strcmp(status, "cancelled") == 0)
-		return 1;
-	if (strcmp(kind, INS_MESSAGE_RESUME) == 0 &&
-	    (strcmp(status, "running") == 0 || strcmp(status, "pending") == 0 ||
-		strcmp(status, "interrupted") == 0))
-		return *status == 'i'
-		    ? ins_fail(ctx, INS_ECONFLICT, "the thread has another run under way")
-		    : ins_fail(ctx, INS_ECONFLICT, "the run waits for nobody: it is %s", status);
-	return ins_fail(ctx, INS_ECONFLICT, "the run is over: %s", status);
 }

@@ -6,7 +6,8 @@
 
 #include "engine.h"
 
-#define PAGE 500
+#define PAGE_FIRST 32
+#define PAGE_MAX 500
 #define HISTORY_MAX 1000u
 
 static const char sql_row[] =
@@ -18,7 +19,17 @@ static const char sql_row[] =
 static const char sql_events[] =
     "SELECT seq, type, step_id, attempt, node, (extract(epoch FROM ts) * 1000000)::bigint, data"
     " FROM run_events WHERE run_id = $1::uuid AND seq >= $2::integer AND seq <= $3::integer"
-    " ORDER BY seq LIMIT 500";
+    " ORDER BY seq LIMIT $4::bigint";
+
+int64_t
+runs_next_page(int64_t page, size_t bytes, int64_t most)
+{
+	if (bytes > RUNS_PAGE_BYTES)
+		return page > 4 ? page / 4 : 1;
+	if (bytes > RUNS_PAGE_BYTES / 4)
+		return page;
+	return page * 4 < most ? page * 4 : most;
+}
 
 /* Called after each event; 0 to go on. */
 typedef int (*state_fn)(ins_ctx *, void *arg, struct fold *, const ins_workflow *);
@@ -92,12 +103,12 @@ static int
 walk(ins_ctx *ctx, struct plugin *p, const char *tenant, const char *run_id, int64_t seq,
     struct run_row *row, struct fold *f, state_fn fn, void *arg)
 {
-	int64_t last = seq < 0 || seq > INT32_MAX ? INT32_MAX : seq;
+	int64_t last = seq < 0 || seq > INT32_MAX ? INT32_MAX : seq, page = PAGE_FIRST, asked;
 	const ins_workflow *wf;
-	ins_arg args[3] = { ins_text(run_id), ins_int(ctx, fn == NULL ? last : -1),
-		ins_text(tenant) };
+	ins_arg args[4] = { ins_text(run_id), ins_int(ctx, fn == NULL ? last : -1),
+		ins_text(tenant), ins_null() };
 	ins_rows *rows;
-	size_t n;
+	size_t i, n, bytes;
 	int r;
 
 	memset(row, 0, sizeof *row);
@@ -113,11 +124,15 @@ walk(ins_ctx *ctx, struct plugin *p, const char *tenant, const char *run_id, int
 	do {
 		args[1] = ins_int(ctx, f->next_seq);
 		args[2] = ins_int(ctx, last);
+		args[3] = ins_int(ctx, asked = page);
 		r = ins_engine_batch(
-		    ctx, &tenant, 1, &(const ins_call){ p->sql.state_events, args, 3 }, 1, &rows);
+		    ctx, &tenant, 1, &(const ins_call){ p->sql.state_events, args, 4 }, 1, &rows);
 		if (r != 0)
 			return r;
 		n = ins_rows_count(rows);
+		for (i = 0, bytes = 0; i < n; i++)
+			bytes += strlen(ins_value(rows, i, 6));
+		page = runs_next_page(page, bytes, PAGE_MAX);
 		/* the service is asked for anew after each await: it may be replaced meanwhile */
 		wf = run_workflow(ctx, p, row->workflow, row->version);
 		r = wf == NULL ? ins_fail(ctx, INS_EMODEL,
@@ -125,7 +140,7 @@ walk(ins_ctx *ctx, struct plugin *p, const char *tenant, const char *run_id, int
 				     row->version, row->workflow)
 			       : fold_page(ctx, rows, wf, f, fn, arg);
 		ins_rows_end(rows);
-	} while (r == 0 && n == PAGE);
+	} while (r == 0 && (int64_t)n == asked);
 	return r;
 }
 

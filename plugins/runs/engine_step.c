@@ -73,7 +73,8 @@ engine_pump(ins_ctx *ctx, struct engine *e)
 {
 	struct job *job;
 
-	while (engine_leased(e) && e->n_running < (unsigned)e->plugin->conf.steps_running &&
+	while (!e->stopping && engine_leased(e) &&
+	    e->n_running < (unsigned)e->plugin->conf.steps_running &&
 	    (job = ready_next(e)) != NULL) {
 		if (!moot(job) && job_spawn(ctx, job) != 0)
 			return; /* the loop is full; a task that ends, or the lease's round, comes
@@ -150,7 +151,7 @@ run_dispatch(ins_ctx *ctx, struct run *run)
 
 	if (run->fold.ended)
 		run_cancel_jobs(run);
-	if (run->fold.ended || run->state == RUN_GONE)
+	if (run->fold.ended || run->state == RUN_GONE || run->engine->stopping)
 		return;
 	for (i = 0; i < run->fold.n_open; i++) {
 		struct fold_step *s = &run->fold.open[i];

@@ -12,6 +12,9 @@ static const char schema_text[] =
 static const char threads_text[] =
 #include "plugins/runs/runs_threads.inc"
     ;
+static const char pending_text[] =
+#include "plugins/runs/runs_pending.inc"
+    ;
 static const char hosts_text[] =
 #include "plugins/runs/runs_hosts.inc"
     ;
@@ -23,6 +26,8 @@ check_options(ins_host *host, const struct conf *conf)
 		return ins_conf_error(host, "lease", "must be between 1500ms and 60s");
 	if (conf->live < 1)
 		return ins_conf_error(host, "live", "must be at least 1");
+	if (conf->pending < 1)
+		return ins_conf_error(host, "pending", "must be at least 1");
 	if (conf->steps_running < 1)
 		return ins_conf_error(host, "steps_running", "must be at least 1");
 	if (conf->limits != NULL && !json_is_object(conf->limits))
@@ -75,6 +80,8 @@ init(ins_host *host, const void *conf, void **ret_self)
 	p->metric.ended = ins_counter(host, "runs_total", "Runs that ended, by status.", "status");
 	p->metric.duration = ins_histogram(
 	    host, "run_duration_seconds", "From RunStarted to RunEnded, by the run's own log.");
+	p->metric.refused = ins_counter(host, "run_pending_refused_total",
+	    "Starts that were refused because too many runs of the tenant wait to begin.", NULL);
 	p->metric.commits = ins_counter(
 	    host, "run_commits_total", "Commit batches of the run engine.", NULL);
 	p->metric.events = ins_counter(
@@ -85,6 +92,9 @@ init(ins_host *host, const void *conf, void **ret_self)
 	engine_lease_init(p);
 	engine_load_init(p);
 	engine_ready_init(p);
+	engine_inbox_init(p);
+	engine_send_init(p);
+	engine_told_init(p);
 	engine_start_init(p);
 	engine_state_init(p);
 	engine_watch_init(p);
@@ -130,20 +140,25 @@ start(void *self, ins_loop *loop, void **ret_local)
 	return engine_pulse_start(e);
 }
 
-/* No dispatch, no commit, no renewal from here on: the next generation, or the next start of the
- * host, takes the shards and goes on from the log. Those who watch follow the log. */
+/* No dispatch, no renewal and no new event from here on: what is recorded is committed, then the
+ * next generation, or the next start of the host, takes the shards and goes on from the log. Those
+ * who watch follow the log. */
 static void
 drain(void *self, ins_loop *loop, void *local)
 {
+	struct plugin *p = self;
 	struct engine *e = local;
-	struct run *run;
+	struct run *run, *next;
 	unsigned i;
 
-	(void)self;
 	(void)loop;
 	e->stopping = 1;
 	for (i = 0; i < RUNS_TABLE; i++)
-		while ((run = e->table[i]) != NULL) {
+		for (run = e->table[i]; run != NULL; run = next) {
+			next = run->bucket_next;
+			/* what is recorded and not committed yet is, by engine_lease_drain() */
+			if (run->n_pending > 0 && run->committed > 0 && p->conf.execute)
+				continue;
 			run_ref(run);
 			run_remove(run);
 			run_tell_gone(run);
@@ -176,6 +191,8 @@ static const ins_option options[] = {
 	INS_OPT_BOOL(struct conf, execute, "true",
 	    "executes runs; false: accepts and watches them, and leaves the work to other hosts"),
 	INS_OPT_INT(struct conf, live, "2048", "most runs under way on one loop"),
+	INS_OPT_INT(struct conf, pending, "10000",
+	    "most runs of one tenant that wait to begin; past it 429"),
 	INS_OPT_INT(struct conf, steps_running, "256", "most steps that run at once on one loop"),
 	INS_OPT_INT(struct conf, steps, "1000", "most steps of a run"),
 	INS_OPT_INT(struct conf, visits, "100", "most times that a run comes to the same step"),
@@ -199,7 +216,7 @@ static const ins_need needs[] = {
 };
 
 static const char *const schema[] = { "0001_runs", schema_text, "0002_threads", threads_text,
-	"0003_hosts", hosts_text, NULL };
+	"0003_hosts", hosts_text, "0004_pending", pending_text, NULL };
 
 INS_PLUGIN(.name = "runs", .version = "1.0.0",
     .summary = "durable runs of workflows, their log in PostgreSQL",

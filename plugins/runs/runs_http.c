@@ -15,6 +15,7 @@
 #define LIST_DEFAULT 20
 #define LIST_MAX 100
 #define EVENTS_MAX 1000
+#define PAGE_FIRST 32 /* events that are read with the run itself */
 
 #define RUN_SELECT                                                                      \
 	"SELECT run_id, workflow, version, status, user_id, next_seq, budget,"          \
@@ -24,7 +25,8 @@
 static const char sql_get[] = RUN_SELECT " FROM agent_runs WHERE run_id = $1::uuid";
 static const char sql_get_events[] =
     "SELECT seq, type, step_id, attempt, node, (extract(epoch FROM ts) * 1000000)::bigint, data"
-    " FROM run_events WHERE run_id = $1::uuid AND seq > $2::integer ORDER BY seq LIMIT 1000";
+    " FROM run_events WHERE run_id = $1::uuid AND seq > $2::integer ORDER BY seq"
+    " LIMIT $3::bigint";
 static const char sql_list[] = RUN_SELECT
     " FROM agent_runs WHERE tenant_id = $1::uuid"
     " AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR workflow = $3)"
@@ -39,6 +41,15 @@ static json_t *
 text_or_null(const char *z)
 {
 	return z == NULL ? json_null() : json_string(z);
+}
+
+/* jsonb prints 1e22 as the digits of an integer, which is too large for one. */
+static json_t *
+metadata_json(const char *z)
+{
+	json_t *j = json_loads(z, 0, NULL);
+
+	return j != NULL ? j : json_loads(z, JSON_DECODE_INT_AS_REAL, NULL);
 }
 
 static json_t *
@@ -57,7 +68,7 @@ run_json(const ins_rows *rows, size_t i)
 	json_object_set_new(j, "created_at", text_or_null(ins_value(rows, i, 7)));
 	json_object_set_new(j, "ended_at", text_or_null(ins_value(rows, i, 8)));
 	json_object_set_new(j, "thread_id", text_or_null(ins_value(rows, i, 9)));
-	json_object_set_new(j, "metadata", json_loads(ins_value(rows, i, 10), 0, NULL));
+	json_object_set_new(j, "metadata", metadata_json(ins_value(rows, i, 10)));
 	if (ins_value(rows, i, 11) != NULL)
 		json_object_set_new(j, "base",
 		    json_pack("{s:s, s:I}", "run_id", ins_value(rows, i, 11), "seq",
@@ -92,6 +103,55 @@ is_over(const ins_rows *rows)
 		strcmp(status, "cancelled") == 0);
 }
 
+/* Adds the events of a page, up to what one answer may have. Returns 1 when there may be more. */
+static int
+add_events(
+    json_t *run, json_t *events, const ins_rows *rows, int64_t page, int64_t *last, size_t *bytes)
+{
+	size_t i, n = ins_rows_count(rows);
+
+	for (i = 0; i < n; i++) {
+		struct run_event *ev;
+
+		if (json_array_size(events) == EVENTS_MAX || *bytes > RUNS_ANSWER_BYTES)
+			return 0;
+		*last = ins_value_int(rows, i, 0);
+		*bytes += strlen(ins_value(rows, i, 6));
+		if ((ev = run_event_parse(rows, i, 0)) == NULL)
+			continue;
+		json_array_append_new(events, run_event_json(ev));
+		if (ev->type == EV_RUN_ENDED || ev->type == EV_INTERRUPTED)
+			run_take_end(run, ev->data);
+		run_event_free(ev);
+	}
+	return (int64_t)n == page && json_array_size(events) < EVENTS_MAX &&
+	    *bytes <= RUNS_ANSWER_BYTES;
+}
+
+/* The rest of the events, in pages: an event may have a megabyte. */
+INS_AWAITS
+static int
+more_events(ins_ctx *ctx, const ins_stmt *stmt, const char *id, json_t *run, json_t *events,
+    int64_t *last, size_t bytes)
+{
+	int64_t page = PAGE_FIRST;
+	int r, more = 1;
+
+	while (more) {
+		size_t before = bytes;
+		ins_rows *rows;
+
+		r = ins_db(ctx, stmt,
+		    INS_ARGS(ins_text(id), ins_int(ctx, *last), ins_int(ctx, page)), &rows);
+		if (r != 0)
+			return r;
+		more = add_events(run, events, rows, page, last, &bytes);
+		ins_rows_end(rows);
+		page = runs_next_page(page, bytes - before, EVENTS_MAX);
+	}
+	return 0;
+}
+
 static int
 get_run(ins_ctx *ctx, void *self)
 {
@@ -99,15 +159,17 @@ get_run(ins_ctx *ctx, void *self)
 	const char *id = uuid_of(ctx, ins_param(ctx, "id")), *after = ins_query(ctx, "after_seq");
 	json_t *run, *events;
 	ins_rows *rows[2];
-	ins_call calls[2] = { { p->sql.get_stale, NULL, 1 }, { p->sql.get_events_stale, NULL, 2 } };
-	ins_arg args[2];
-	size_t i, n;
+	ins_call calls[2] = { { p->sql.get_stale, NULL, 1 }, { p->sql.get_events_stale, NULL, 3 } };
+	int64_t last = after == NULL ? -1 : strtol(after, NULL, 10);
+	size_t bytes = 0;
+	ins_arg args[3];
 	int r;
 
 	if (id == NULL)
 		return no_run(ctx);
 	args[0] = ins_text(id);
-	args[1] = ins_int(ctx, after == NULL ? -1 : strtol(after, NULL, 10));
+	args[1] = ins_int(ctx, last);
+	args[2] = ins_int(ctx, PAGE_FIRST);
 	calls[0].args = calls[1].args = args;
 	if ((r = ins_db_batch(ctx, calls, 2, rows)) != 0)
 		return r;
@@ -121,20 +183,18 @@ get_run(ins_ctx *ctx, void *self)
 		return no_run(ctx);
 	run = run_json(rows[0], 0);
 	events = json_array();
-	n = ins_rows_count(rows[1]);
-	for (i = 0; i < n; i++) {
-		struct run_event *ev = run_event_parse(rows[1], i, 0);
-
-		if (ev == NULL)
-			continue;
-		json_array_append_new(events, run_event_json(ev));
-		if (ev->type == EV_RUN_ENDED || ev->type == EV_INTERRUPTED)
-			run_take_end(run, ev->data);
-		run_event_free(ev);
-	}
 	json_object_set_new(run, "events", events);
-	json_object_set_new(run, "has_more", json_boolean(n == EVENTS_MAX));
-	return ins_reply_take(ctx, 200, run);
+	ins_json_end(ctx, run);
+	if (add_events(run, events, rows[1], PAGE_FIRST, &last, &bytes)) {
+		ins_rows_end(rows[1]);
+		r = more_events(ctx, calls[1].stmt, id, run, events, &last, bytes);
+		if (r != 0)
+			return r;
+	}
+	/* The row was read first: what it counts and the answer lacks can be asked for. */
+	json_object_set_new(run, "has_more",
+	    json_boolean(last + 1 < json_integer_value(json_object_get(run, "next_seq"))));
+	return ins_reply_take(ctx, 200, json_incref(run));
 }
 
 static int

@@ -148,18 +148,26 @@ INS_AWAITS
 static int
 start_and_answer(ins_ctx *ctx, struct plugin *p, const ins_run_request *req)
 {
-	int wait = is_true(ins_query(ctx, "wait")), r;
-	const char *run_id;
+	int wait = is_true(ins_query(ctx, "wait")), pending = 0, r;
+	const char *run_id, *status;
 	ins_watch *watch;
+	ins_rows *row;
 
-	r = runs_start(ctx, p, req, &run_id, wait ? &watch : NULL);
+	r = runs_begin(ctx, p, req, &run_id, wait ? &watch : NULL, &pending);
 	if (r < 0)
 		return r;
 	if (wait)
 		return wait_end(ctx, p, run_id, watch);
+	status = pending ? "pending" : "running";
+	if (r == 0) { /* it is as old as its key */
+		if ((r = ins_db(ctx, p->sql.get, INS_ARGS(ins_text(run_id)), &row)) != 0)
+			return r;
+		status = ins_rows_count(row) == 0 ? "deleted" : ins_value(row, 0, 3);
+		r = 0;
+	}
 	ins_set_header(ctx, "location", ins_printf(ctx, "/v1/runs/%s", run_id));
 	return ins_reply_json(ctx, 202, "{s:s, s:s, s:s, s:b}", "run_id", run_id, "object", "run",
-	    "status", "running", "new", r == 1);
+	    "status", status, "new", r == 1);
 }
 
 static int

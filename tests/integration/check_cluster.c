@@ -244,6 +244,43 @@ START_TEST(after_kill_9_runs_go_on_elsewhere_within_the_limits_of_R1)
 }
 END_TEST
 
+START_TEST(runs_of_one_thread_begun_at_several_hosts_run_one_at_a_time)
+{
+	char body[300], thread[40];
+	const struct reply *r;
+	struct client *c;
+	int i;
+
+	snprintf(thread, sizeof thread, "%s",
+	    servers_sql_super("INSERT INTO threads (tenant_id, thread_id) SELECT tenant_id, "
+			      "gen_random_uuid() FROM tenants LIMIT 1 RETURNING thread_id"));
+	snprintf(body, sizeof body,
+	    "{\"workflow\": \"stepper\", \"thread_id\": \"%s\", \"input\": {\"plan\": "
+	    "[{\"name\": \"a\", \"ms\": 60}, {\"name\": \"b\", \"class\": \"effect\"}]}}",
+	    thread);
+	for (i = 0; i < 30; i++) {
+		c = cluster_client(i % CLUSTER_HOSTS);
+		r = client_post(c, "/v1/runs", body);
+		ck_assert_msg(r->status == 202, "%d %s", r->status, r->body);
+		client_free(c);
+		if (i == 10) /* its shard may go to another while runs of it wait */
+			cluster_kill(1, SIGTERM);
+		if (i == 10)
+			cluster_again(1, NULL, NULL, NULL);
+	}
+	until_over();
+	check_logs();
+	ck_assert_str_eq(
+	    servers_sql_super(
+		"WITH s AS (SELECT e.run_id, min(e.ts) AS a, max(e.ts) AS b FROM run_events AS e"
+		" JOIN agent_runs AS r USING (run_id) WHERE r.thread_id = '%s' GROUP BY 1)"
+		" SELECT count(*) || ' ' || (SELECT count(*) FROM s AS x JOIN s AS y"
+		" ON x.run_id < y.run_id WHERE x.a < y.b AND y.a < x.b) FROM s",
+		thread),
+	    "30 0");
+}
+END_TEST
+
 START_TEST(a_host_that_slept_beyond_its_lease_loses_the_fence)
 {
 	int keys;
@@ -423,6 +460,7 @@ main(void)
 	tcase_add_test(t, an_orderly_stop_hands_everything_over_at_once);
 	tcase_add_test(t, a_host_that_joins_gets_shards_and_no_step_is_done_twice_for_it);
 	tcase_add_test(t, after_kill_9_runs_go_on_elsewhere_within_the_limits_of_R1);
+	tcase_add_test(t, runs_of_one_thread_begun_at_several_hosts_run_one_at_a_time);
 	tcase_add_test(t, a_host_that_slept_beyond_its_lease_loses_the_fence);
 	tcase_add_test(t, two_engines_on_one_shard_record_nothing_twice);
 	tcase_add_test(t, of_two_processes_with_one_name_the_older_steps_back);
