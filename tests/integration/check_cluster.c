@@ -207,7 +207,7 @@ START_TEST(after_kill_9_runs_go_on_elsewhere_within_the_limits_of_R1)
 
 	snprintf(plan, sizeof plan,
 	    "[{\"name\": \"a\"}, {\"name\": \"open\", \"ms\": %d, \"timeout_ms\": 600000}]",
-	    longer ? 150000 : 6000);
+	    longer ? 150000 : 20000);
 	begin(n, plan);
 	cluster_until(
 	    "0", "SELECT count(*) FROM agent_runs WHERE status <> 'running' OR next_seq < 2");
