@@ -7,21 +7,33 @@
  */
 #include "metering.h"
 
+/* What a Content-Type promises: one event, a list of them, or whatever JSON it is. */
+enum form { FORM_ANY, FORM_ONE, FORM_LIST };
+
 static int
-media(ins_ctx *ctx)
+media(ins_ctx *ctx, enum form *ret)
 {
-	static const char *const taken[] = { "application/json", "application/cloudevents+json",
-		"application/cloudevents-batch+json" };
+	static const char *const taken[] = { [FORM_ANY] = "application/json",
+		[FORM_ONE] = "application/cloudevents+json",
+		[FORM_LIST] = "application/cloudevents-batch+json" };
 	ins_str type = ins_header(ctx, "content-type");
 	size_t i, n = 0;
 
+	/* The binary mode of CloudEvents: attributes in headers, the body is the data alone. */
+	if (ins_header(ctx, "ce-specversion").n > 0 || ins_header(ctx, "ce-id").n > 0)
+		return ins_fail(ctx, INS_EMEDIA,
+		    "the binary mode is not taken: send the event as application/cloudevents+json, "
+		    "without ce- headers");
+	*ret = FORM_ANY;
 	while (n < type.n && type.p[n] != ';' && type.p[n] != ' ')
 		n++;
 	if (n == 0)
 		return 0;
 	for (i = 0; i < sizeof taken / sizeof *taken; i++)
-		if (strlen(taken[i]) == n && strncasecmp(taken[i], type.p, n) == 0)
+		if (strlen(taken[i]) == n && strncasecmp(taken[i], type.p, n) == 0) {
+			*ret = (enum form)i;
 			return 0;
+		}
 	return ins_fail(ctx, INS_EMEDIA,
 	    "Content-Type must be application/cloudevents+json, application/cloudevents-batch+json "
 	    "or application/json");
@@ -30,19 +42,30 @@ media(ins_ctx *ctx)
 static int
 body(ins_ctx *ctx, json_t **ret)
 {
-	int r = media(ctx);
+	enum form form;
+	int r = media(ctx, &form);
 
 	*ret = NULL;
 	if (r == 0)
 		r = ins_json_parse(ctx, ins_body(ctx), ret);
 	if (r == 0 && ins_json_end(ctx, *ret) == NULL)
 		r = -INS_ENOMEM;
-	if (r == 0 && !json_is_object(*ret) && !json_is_array(*ret))
-		r = ins_fail(ctx, INS_EINVAL, "The body must be a CloudEvent or a list of them.");
-	if (r == 0 && json_array_size(*ret) > METERING_BATCH_MAX)
-		r = ins_fail(
+	if (r != 0)
+		return r;
+	if (!json_is_object(*ret) && !json_is_array(*ret))
+		return ins_fail(
+		    ctx, INS_EINVAL, "The body must be a CloudEvent or a list of them.");
+	if (form == FORM_ONE && json_is_array(*ret))
+		return ins_fail(ctx, INS_EINVAL,
+		    "application/cloudevents+json is one event; a list of them is "
+		    "application/cloudevents-batch+json");
+	if (form == FORM_LIST && json_is_object(*ret))
+		return ins_fail(
+		    ctx, INS_EINVAL, "application/cloudevents-batch+json is a list of events");
+	if (json_array_size(*ret) > METERING_BATCH_MAX)
+		return ins_fail(
 		    ctx, INS_ETOOBIG, "At most %u events in one request.", METERING_BATCH_MAX);
-	return r;
+	return 0;
 }
 
 struct item {
