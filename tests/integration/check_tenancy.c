@@ -367,7 +367,7 @@ static const struct param {
 	{ "/subgraphs/", NULL },
 	{ "/runs/", thread_run_id },
 	{ "/runs/crons/", thread_run_id }, /* there are none, whatever the id */
-	{ "/parts/", NULL }, /* no id: a number */
+	{ "/parts/", NULL },               /* no id: a number */
 	{ "/v1/hello/", NULL },
 	{ "/v1/models/", NULL },
 };
