@@ -19,6 +19,43 @@ dist_aclocal_DATA = sdk/insula.m4
 
 dist_doc_DATA = sdk/doc/guide.md
 
+# The headers' comments as manual pages.
+sdk_man3 = \
+	sdk/man/insula.3 \
+	sdk/man/insula_auth.3 \
+	sdk/man/insula_child.3 \
+	sdk/man/insula_engine.3 \
+	sdk/man/insula_meter.3 \
+	sdk/man/insula_mock.3 \
+	sdk/man/insula_model.3 \
+	sdk/man/insula_policy.3 \
+	sdk/man/insula_retriever.3 \
+	sdk/man/insula_runs.3 \
+	sdk/man/insula_workflow.3 \
+	sdk/man/insula_wrappers.3
+nodist_man_MANS = $(sdk_man3)
+CLEANFILES += $(sdk_man3)
+EXTRA_DIST += sdk/header2man.awk
+$(sdk_man3): sdk/header2man.awk $(insulainclude_HEADERS)
+	@$(MKDIR_P) sdk/man
+	$(AM_V_GEN)n=$$(basename $@ .3); h=$${n#insula_}; \
+	$(AWK) -f $(top_srcdir)/sdk/header2man.awk -v name=$$n -v header=$$h.h \
+		$(top_srcdir)/sdk/include/insula/$$h.h > $@
+
+# What the option tables say: a sample and a manual page of each plugin.
+sampledir = $(pkgdatadir)/plugins
+install-data-hook:
+	$(MKDIR_P) "$(DESTDIR)$(sampledir)" "$(DESTDIR)$(man5dir)"
+	@for la in $(pkgplugin_LTLIBRARIES); do n=$$(basename $$la .la); \
+		for form in yaml man; do \
+			case $$form in yaml) to="$(DESTDIR)$(sampledir)/$$n.yaml" ;; \
+			man) to="$(DESTDIR)$(man5dir)/insula-$$n.5" ;; esac; \
+			ASAN_OPTIONS=detect_leaks=0 host/insula plugin doc --$$form modules/$$n.so > "$$to" || exit 1; \
+		done; done
+uninstall-hook:
+	@for la in $(pkgplugin_LTLIBRARIES); do n=$$(basename $$la .la); \
+		rm -f "$(DESTDIR)$(sampledir)/$$n.yaml" "$(DESTDIR)$(man5dir)/insula-$$n.5"; done
+
 # The mock host: files of its own, and those of the host that they stand under. One object in which everything but
 # ins_mock_* is local, and whose clock is the mock's.
 noinst_LIBRARIES += sdk/mock/libmockown.a

@@ -7,6 +7,7 @@ host_libhost_a_SOURCES += \
 	host/cli/migrate.c \
 	host/cli/plugin.c \
 	host/cli/plugin_cli.h \
+	host/cli/plugin_doc.c \
 	host/cli/plugin_new.c \
 	host/cli/run.c \
 	host/cli/serve.c \

@@ -16,12 +16,13 @@ static const char usage[] =
     "       insula plugin reload [NAME]\n"
     "       insula plugin enable|disable NAME\n"
     "       insula plugin new NAME [--dir DIR]\n"
+    "       insula plugin doc NAME|FILE.so [--yaml|--man] [--path DIR]\n"
     "\n"
     "reload without a name reads the configuration again and reloads every plugin whose file "
     "changed;\n"
     "a reload that fails leaves the running ones in place and says why. enable and disable hold "
     "until\n"
-    "the next start. new writes a plugin to begin with.\n"
+    "the next start. new writes a plugin to begin with; doc tells a plugin's options.\n"
     "\n"
     "  --socket PATH  the host's admin socket (default: INSULA_ADMIN, else that of a host started\n"
     "                 without a configured path, or of `insula dev`)\n"
@@ -140,6 +141,8 @@ cli_plugin(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "new") == 0)
 		return plugin_new_command(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "doc") == 0)
+		return plugin_doc_command(argc - 1, argv + 1);
 	while ((c = getopt_long(argc, argv, "s:jh", options, NULL)) != -1)
 		switch (c) {
 		case 's': socket = optarg; break;

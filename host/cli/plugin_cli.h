@@ -3,5 +3,6 @@
 #define HOST_CLI_PLUGIN_H
 
 int plugin_new_command(int argc, char **argv);
+int plugin_doc_command(int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include "plugin/conf.h"
 
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "loop/loop.h"
@@ -352,17 +353,41 @@ conf_read_caps(struct conf *c, struct conf_plugin *p, const json_t *list, char e
 	return 0;
 }
 
+/* A secret's file is part of what decides: when it was replaced, the instance reads it anew. */
+static void
+conf_hash_files(const json_t *v, EVP_MD_CTX *md)
+{
+	const char *key, *z = json_string_value(v);
+	struct stat st;
+	json_t *e;
+	size_t i;
+
+	if (z != NULL && strncmp(z, "file:/", 6) == 0 && stat(z + 5, &st) == 0) {
+		EVP_DigestUpdate(md, &st.st_ino, sizeof st.st_ino);
+		EVP_DigestUpdate(md, &st.st_size, sizeof st.st_size);
+		EVP_DigestUpdate(md, &st.st_mtim.tv_sec, sizeof st.st_mtim.tv_sec);
+		EVP_DigestUpdate(md, &st.st_mtim.tv_nsec, sizeof st.st_mtim.tv_nsec);
+	}
+	json_array_foreach((json_t *)(uintptr_t)v, i, e) conf_hash_files(e, md);
+	json_object_foreach((json_t *)(uintptr_t)v, key, e) conf_hash_files(e, md);
+}
+
 /* What decides whether a running instance may stay: its options and its grants. */
 static void
 conf_hash(struct conf_plugin *p)
 {
 	char *z = p->config == NULL ? NULL : json_dumps(p->config, JSON_COMPACT | JSON_SORT_KEYS);
 	char *all = base_printf("%llx %s", (unsigned long long)p->caps, z != NULL ? z : "");
-	unsigned char md[EVP_MAX_MD_SIZE];
-	unsigned n;
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
 
-	AN(EVP_Digest(all, strlen(all), md, &n, EVP_sha256(), NULL));
-	base_hex(p->hash, md, 32);
+	AN(md);
+	AN(EVP_DigestInit_ex(md, EVP_sha256(), NULL));
+	AN(EVP_DigestUpdate(md, all, strlen(all)));
+	conf_hash_files(p->config, md);
+	AN(EVP_DigestFinal_ex(md, digest, NULL));
+	EVP_MD_CTX_free(md);
+	base_hex(p->hash, digest, 32);
 	free(all);
 	free(z);
 }

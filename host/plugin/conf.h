@@ -52,6 +52,10 @@ int conf_options(const struct conf_doc *, const char *path, const json_t *obj, c
 /* "250ms" "5s" "2m" "1h" or 0; "64k" "4m" "1g" or bytes. 0, or -1. Never negative. */
 int conf_parse_ms(const char *, int64_t *ret);
 int conf_parse_size(const char *, int64_t *ret);
+/* "10/s" "600/m" "5/h" "1/d" or 0, per second. 0, or -1. */
+int conf_parse_rate(const char *, double *ret);
+/* The range of an option as an operator would write it ("1s .. 1h"); 0 when it has none. */
+int conf_range(const ins_option *, char buf[96]);
 
 struct conf_listen {
 	const char *address, *certificate, *key; /* the last two NULL together: clear text */

@@ -45,7 +45,7 @@ yourplugin_init(ins_host *host, const void *conf, void **ret_self)
 
 static const ins_option yourplugin_options[] = {
 	INS_OPT_STR(struct conf, greeting, "Hello", "the word before the name"),
-	INS_OPT_INT(struct conf, longest, "64", "bytes of the longest name"),
+	INS_OPT_INT_IN(struct conf, longest, "64", 1, 200, "bytes of the longest name"),
 	INS_OPT_END(struct conf),
 };
 

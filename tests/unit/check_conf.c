@@ -1,6 +1,7 @@
 /* check_conf.c: what a configuration may hold, and that every error names file, line and key. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "plugin/conf.h"
 
@@ -240,6 +241,125 @@ START_TEST(an_option_table_fills_a_struct)
 }
 END_TEST
 
+struct peer {
+	const char *name;
+	double rate;
+};
+struct rich {
+	int32_t format;
+	double rate;
+	const char *secret;
+	ins_list words, peers;
+	struct peer main;
+	int64_t n, ms, size;
+};
+static const ins_option peer_table[] = {
+	INS_OPT_STR(struct peer, name, NULL, "a name"),
+	INS_OPT_RATE_IN(struct peer, rate, "1/s", 0, 100, "a rate"),
+	INS_OPT_END(struct peer),
+};
+static const ins_option rich_table[] = {
+	INS_OPT_ENUM(struct rich, format, "json", "text|json|xml", "a form"),
+	INS_OPT_RATE(struct rich, rate, "600/m", "a rate"),
+	INS_OPT_SECRET(struct rich, secret, "", "a secret"),
+	INS_OPT_LIST_IN(struct rich, words, "a, b", 0, 3, "some words"),
+	INS_OPT_OBJECTS(struct rich, peers, 0, 2, peer_table, "peers"),
+	INS_OPT_OBJECT(struct rich, main, peer_table, "the main peer"),
+	INS_OPT_INT_IN(struct rich, n, "5", 1, 9, "a number"),
+	INS_OPT_MS_IN(struct rich, ms, "2s", 1000, 3600000, "a time"),
+	INS_OPT_SIZE_IN(struct rich, size, "2k", 1024, 1 << 20, "a size"),
+	INS_OPT_END(struct rich),
+};
+
+static int
+read_rich(const char *yaml, struct rich **ret)
+{
+	static struct conf_doc doc;
+	static struct arena arena;
+
+	arena_init(&arena, 1 << 20);
+	ck_assert_msg(conf_doc_parse(&doc, "t.yaml", yaml, strlen(yaml), err) == 0, "%s", err);
+	return conf_options(&doc, "", doc.root, rich_table, &arena, (void **)ret, err);
+}
+
+START_TEST(rich_options_have_their_types)
+{
+	char file[] = "/tmp/insula-secret.XXXXXX", yaml[300];
+	struct rich *o;
+	int fd = mkstemp(file);
+
+	ck_assert_int_eq(write(fd, "hidden\n", 7), 7);
+	close(fd);
+	setenv("RICH_SECRET", "of the environment", 1);
+	ck_assert_msg(read_rich("main: {name: m}", &o) == 0, "%s", err);
+	ck_assert_int_eq(o->format, 1);
+	ck_assert(o->rate == 10.0);
+	ck_assert_uint_eq(o->words.n, 2);
+	ck_assert_str_eq(((const char *const *)o->words.p)[1], "b");
+	ck_assert_uint_eq(o->peers.n, 0);
+	ck_assert_str_eq(o->main.name, "m");
+	ck_assert(o->main.rate == 1.0);
+	snprintf(yaml, sizeof yaml,
+	    "format: xml\nrate: 0\nsecret: file:%s\nwords: []\nmain: {name: m, rate: 100/s}\n"
+	    "peers: [{name: x}, {name: y, rate: 30/m}]",
+	    file);
+	ck_assert_msg(read_rich(yaml, &o) == 0, "%s", err);
+	ck_assert_int_eq(o->format, 2);
+	ck_assert(o->rate == 0);
+	ck_assert_str_eq(o->secret, "hidden");
+	ck_assert_uint_eq(o->words.n, 0);
+	ck_assert_uint_eq(o->peers.n, 2);
+	ck_assert_str_eq(((const struct peer *)o->peers.p)[1].name, "y");
+	ck_assert(((const struct peer *)o->peers.p)[1].rate == 0.5);
+	ck_assert_msg(read_rich("secret: ${RICH_SECRET}\nmain: {name: m}", &o) == 0, "%s", err);
+	ck_assert_str_eq(o->secret, "of the environment");
+	unlink(file);
+}
+END_TEST
+
+static const struct {
+	const char *yaml, *err;
+} poor[] = {
+	{ "main: {name: m}\nformat: jsn",
+	    "t.yaml:2: format: must be one of text|json|xml; did you mean json?" },
+	{ "main: {name: m}\nrate: fast",
+	    "t.yaml:2: rate: must be a rate, such as 10/s, 600/m, 5/h or 0" },
+	{ "main: {name: m}\nrate: -1/s",
+	    "t.yaml:2: rate: must be a rate, such as 10/s, 600/m, 5/h or 0" },
+	{ "main: {name: m}\nsecret: hunter2",
+	    "t.yaml:2: secret: a secret does not stand in the configuration; "
+	    "write ${NAME} for one of the environment, or file:/path" },
+	{ "main: {name: m}\nsecret: file:/no/such/file",
+	    "t.yaml:2: secret: /no/such/file: No such file or directory" },
+	{ "main: {name: m}\nwords: [a, b, c, d]", "t.yaml:2: words: must be 0 .. 3 entries" },
+	{ "main: {name: m}\nwords: [a, 7]",
+	    "t.yaml:2: words[1]: must be text (quote it if it looks like a number or a "
+	    "word of YAML)" },
+	{ "main: {name: m}\nwords: a", "t.yaml:2: words: must be a list of texts" },
+	{ "main: {name: m}\npeers: {}", "t.yaml:2: peers: must be a list of maps" },
+	{ "main: {name: m}\npeers:\n  - name: x\n    raet: 1/s",
+	    "t.yaml:4: peers[0].raet: there is no such key; did you "
+	    "mean rate?" },
+	{ "main: {name: m}\npeers: [{name: x}, {}]",
+	    "t.yaml:2: peers[1].name: is missing: a name" },
+	{ "main: {name: m}\npeers: [{name: x}, {name: x}, {name: x}]",
+	    "t.yaml:2: peers: must be 0 .. 2 entries" },
+	{ "main: {name: m, rate: 101/s}", "t.yaml:1: main.rate: must be 0 .. 100/s" },
+	{ "main: 7", "t.yaml:1: main: must be a map of keys and values" },
+	{ "main: {name: m}\nn: 10", "t.yaml:2: n: must be 1 .. 9" },
+	{ "main: {name: m}\nms: 999ms", "t.yaml:2: ms: must be 1s .. 1h" },
+	{ "main: {name: m}\nsize: 2m", "t.yaml:2: size: must be 1k .. 1m" },
+};
+
+START_TEST(a_poor_value_is_refused_by_its_key)
+{
+	struct rich *o;
+
+	ck_assert_int_eq(read_rich(poor[_i].yaml, &o), -1);
+	ck_assert_str_eq(err, poor[_i].err);
+}
+END_TEST
+
 START_TEST(units_do_not_overflow)
 {
 	int64_t v;
@@ -273,6 +393,8 @@ main(void)
 	tcase_add_test(t, the_environment_is_read_once_and_typed_by_its_reader);
 	tcase_add_test(t, a_second_file_lies_on_top_and_keeps_its_lines);
 	tcase_add_test(t, an_option_table_fills_a_struct);
+	tcase_add_test(t, rich_options_have_their_types);
+	tcase_add_loop_test(t, a_poor_value_is_refused_by_its_key, 0, NELEM(poor));
 	tcase_add_test(t, units_do_not_overflow);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -117,32 +117,53 @@ typedef void (*ins_relay_fn)(void *arg, const char *subject, ins_str data);
 
 /* ------------------------------------------------------------------------------------------------
  * Options: one table per plugin. The host parses the plugin's part of the configuration with it,
- * refuses unknown keys with file, line and key, fills in defaults, and hands `conf` to init.
+ * refuses unknown keys with file, line and key, fills in defaults, and hands `conf` to init. The
+ * same table makes `insula check`, `insula plugin doc NAME`, the sample configuration and the
+ * manual page.
  */
 enum {
 	INS_OPT_T_END = 0,
-	INS_OPT_T_STR,  /* const char * */
-	INS_OPT_T_INT,  /* int64_t */
-	INS_OPT_T_NUM,  /* double */
-	INS_OPT_T_BOOL, /* int32_t, 0 or 1 */
-	INS_OPT_T_MS,   /* int64_t, milliseconds; written 250ms, 5s, 2m, 1h */
-	INS_OPT_T_SIZE, /* int64_t, bytes; written 64k, 4m, 1g */
-	INS_OPT_T_JSON, /* json_t * (borrowed, NULL when absent): lists and sub-objects */
+	INS_OPT_T_STR,     /* const char * */
+	INS_OPT_T_INT,     /* int64_t */
+	INS_OPT_T_NUM,     /* double */
+	INS_OPT_T_BOOL,    /* int32_t, 0 or 1 */
+	INS_OPT_T_MS,      /* int64_t, milliseconds; written 250ms, 5s, 2m, 1h */
+	INS_OPT_T_SIZE,    /* int64_t, bytes; written 64k, 4m, 1g */
+	INS_OPT_T_JSON,    /* json_t * (borrowed, NULL when absent): of any shape */
+	INS_OPT_T_ENUM,    /* int32_t, the place of the word among the choices, from 0 */
+	INS_OPT_T_RATE,    /* double, per second; written 10/s, 600/m, 5/h, 1/d; 0 */
+	INS_OPT_T_SECRET,  /* const char *; written ${NAME} or file:/path, never in clear text */
+	INS_OPT_T_LIST,    /* ins_list of const char * */
+	INS_OPT_T_OBJECT,  /* a struct inside conf, with a table of its own */
+	INS_OPT_T_OBJECTS, /* ins_list of structs with a table of their own */
 };
 
+/* A list option; lives as long as the instance. */
 typedef struct {
+	size_t n;
+	const void *p; /* n times const char *, or n structs */
+} ins_list;
+
+typedef struct ins_option {
 	uint32_t type;
-	uint32_t flags;
+	uint32_t flags; /* 0 */
 	const char *name;
-	const char *dflt; /* as it would be written in YAML; NULL = required (JSON: absent) */
+	const char *dflt; /* as it would be written in YAML, a LIST with commas; NULL = required
+			     (JSON, OBJECT, OBJECTS: may always be absent) */
 	const char *doc;  /* one sentence */
 	size_t offset;    /* into conf; in the END entry: sizeof conf */
+	double min, max;  /* both inclusive, in the unit of the value; for lists: entries. Both 0:
+			     any */
+	const char *choices;            /* ENUM: "debug|info|warn" */
+	const struct ins_option *table; /* OBJECT, OBJECTS */
 } ins_option;
 
-#define INS_OPT_(t, s, m, d, x)                            \
-	{                                                  \
-		INS_OPT_T_##t, 0, #m, d, x, offsetof(s, m) \
+#define INS_OPT_ALL_(t, s, m, d, lo, hi, c, sub, x)                        \
+	{                                                                  \
+		INS_OPT_T_##t, 0, #m, d, x, offsetof(s, m), lo, hi, c, sub \
 	}
+#define INS_OPT_(t, s, m, d, x) INS_OPT_ALL_(t, s, m, d, 0, 0, NULL, NULL, x)
+/* s: the struct; m: its member, which is the key; d: the default; x: one sentence. */
 #define INS_OPT_STR(s, m, d, x) INS_OPT_(STR, s, m, d, x)
 #define INS_OPT_INT(s, m, d, x) INS_OPT_(INT, s, m, d, x)
 #define INS_OPT_NUM(s, m, d, x) INS_OPT_(NUM, s, m, d, x)
@@ -150,9 +171,24 @@ typedef struct {
 #define INS_OPT_MS(s, m, d, x) INS_OPT_(MS, s, m, d, x)
 #define INS_OPT_SIZE(s, m, d, x) INS_OPT_(SIZE, s, m, d, x)
 #define INS_OPT_JSON(s, m, x) INS_OPT_(JSON, s, m, NULL, x)
-#define INS_OPT_END(s)                                        \
-	{                                                     \
-		INS_OPT_T_END, 0, NULL, NULL, NULL, sizeof(s) \
+#define INS_OPT_RATE(s, m, d, x) INS_OPT_(RATE, s, m, d, x)
+#define INS_OPT_SECRET(s, m, d, x) INS_OPT_(SECRET, s, m, d, x)
+#define INS_OPT_LIST(s, m, d, x) INS_OPT_(LIST, s, m, d, x)
+/* With a range lo .. hi: milliseconds, bytes, per second, entries. */
+#define INS_OPT_INT_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(INT, s, m, d, lo, hi, NULL, NULL, x)
+#define INS_OPT_NUM_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(NUM, s, m, d, lo, hi, NULL, NULL, x)
+#define INS_OPT_MS_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(MS, s, m, d, lo, hi, NULL, NULL, x)
+#define INS_OPT_SIZE_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(SIZE, s, m, d, lo, hi, NULL, NULL, x)
+#define INS_OPT_RATE_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(RATE, s, m, d, lo, hi, NULL, NULL, x)
+#define INS_OPT_LIST_IN(s, m, d, lo, hi, x) INS_OPT_ALL_(LIST, s, m, d, lo, hi, NULL, NULL, x)
+/* c: the words, "json|text"; sub: the table of the struct, or of each struct of the list. */
+#define INS_OPT_ENUM(s, m, d, c, x) INS_OPT_ALL_(ENUM, s, m, d, 0, 0, c, NULL, x)
+#define INS_OPT_OBJECT(s, m, sub, x) INS_OPT_ALL_(OBJECT, s, m, NULL, 0, 0, NULL, sub, x)
+#define INS_OPT_OBJECTS(s, m, lo, hi, sub, x) \
+	INS_OPT_ALL_(OBJECTS, s, m, NULL, lo, hi, NULL, sub, x)
+#define INS_OPT_END(s)                                                          \
+	{                                                                       \
+		INS_OPT_T_END, 0, NULL, NULL, NULL, sizeof(s), 0, 0, NULL, NULL \
 	}
 
 /* ------------------------------------------------------------------------------------------------
