@@ -193,6 +193,7 @@ START_TEST(a_delayed_run_does_not_begin_early_whatever_calls_for_it)
 	until_seen(later);
 	post(first, "/signals", "{\"name\": \"go\"}", 202);
 	until(last, "completed"); /* it passed the one whose time has not come */
+	post(later, "/signals", "{\"name\": \"go\"}", 202); /* now nothing else holds it back */
 	until_seen(later);
 	ck_assert_str_eq(text(get(later), "status"), "pending");
 	ck_assert_str_eq(types(get(later)), "");
