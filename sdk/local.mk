@@ -11,6 +11,7 @@ insulainclude_HEADERS = \
 	sdk/include/insula/retriever.h \
 	sdk/include/insula/runs.h \
 	sdk/include/insula/workflow.h \
+	sdk/include/insula/ws.h \
 	sdk/include/insula/wrappers.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = sdk/insula.pc sdk/insula-mock.pc

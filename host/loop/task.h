@@ -42,6 +42,7 @@ struct ins_ctx {
 	struct gen *gen;
 	struct instance *inst; /* whose code it is */
 	struct http_req *http; /* NULL unless a request; stays valid until the task ends */
+	struct ins_ws *ws;     /* of an event of a WebSocket connection, which it holds */
 	const struct route_match *params; /* of the request's route; arena */
 	int last_words;                   /* made inside drain(): not cancelled with the others */
 	int background; /* counted on inst: it does not keep a generation by itself */

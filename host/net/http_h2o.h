@@ -75,6 +75,7 @@ struct http_listener {
 	struct http_worker *workers;
 };
 
+struct ws_conn;
 struct http_conn {
 	uint32_t magic;
 	union {
@@ -91,7 +92,8 @@ struct http_conn {
 	unsigned n_tasks;  /* requests whose entry is not through, left ones included */
 	size_t body_bytes; /* of those */
 	char remote[64];
-	int cut;       /* shut down by us */
+	struct ws_conn *ws; /* it left HTTP: ws_h2o.c reads and writes it */
+	int cut;            /* shut down by us */
 	int linger_fd; /* a duplicate that survives h2o's close, -1 = none */
 	/* what the tick saw last */
 	int h1_seen, h1_busy;

@@ -14,6 +14,7 @@
 
 #include "base/metric.h"
 #include "loop/loop.h"
+#include "net/ws.h"
 
 static atomic_uint http_n_conns;
 static struct ins_metric *http_cuts;
@@ -104,6 +105,10 @@ http_conn_cut(struct http_conn *c, const char *why)
 	fd = h2o_socket_get_fd(c->sock);
 	if (fd >= 0)
 		shutdown(fd, SHUT_RDWR);
+	if (c->ws != NULL) { /* its socket may not be read at the moment */
+		ws_conn_cut(c->ws);
+		return;
+	}
 	/* HTTP/1 does not read while it answers: it would notice at the next write only. */
 	for (i = c->reqs.next; i != &c->reqs; i = i->next) {
 		r = CONTAINER_OF(i, struct http_impl, link);

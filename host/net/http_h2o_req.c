@@ -252,6 +252,8 @@ http_header(struct http_req *req, const char *lower_name)
 		return none;
 	if (strcmp(lower_name, "host") == 0)
 		return (ins_str){ r->h2o->input.authority.base, r->h2o->input.authority.len };
+	if (strcmp(lower_name, "upgrade") == 0)
+		return (ins_str){ r->h2o->upgrade.base, r->h2o->upgrade.len };
 	at = h2o_find_header_by_str(&r->h2o->headers, lower_name, strlen(lower_name), -1);
 	if (at < 0)
 		return none;

@@ -7,6 +7,7 @@
  *	POST /plugins/NAME/disable
  *	POST /reload                   the configuration and every plugin whose file changed
  *	GET  /routes                   every route that plugins registered, with its permission
+ *	GET  /websockets               the open WebSocket connections
  *	GET  /metrics
  *
  * Requests come in on loop 0 and are worked on by the control thread, one at a time, because they
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "net/http.h"
 #include "plugin/server.h"
+#include "plugin/ws.h"
 
 struct admin_job {
 	struct http_req *req;
@@ -103,6 +105,8 @@ admin_work(struct ins_loop *control, void *arg)
 		admin_take(job, server_plugins());
 	} else if (get && strcmp(path, "/routes") == 0) {
 		admin_take(job, gen_routes());
+	} else if (get && strcmp(path, "/websockets") == 0) {
+		admin_take(job, ws_list());
 	} else if (post && strcmp(path, "/reload") == 0) {
 		admin_reload(job, NULL);
 	} else if (post && strncmp(path, "/plugins/", 9) == 0 && strlen(path) < sizeof name) {

@@ -24,4 +24,5 @@ api_grant(ins_api *api, uint64_t caps)
 	api->auth = caps & INS_CAP_AUTH ? &api_auth : NULL;
 	api->engine = caps & INS_CAP_ENGINE ? &api_engine : NULL;
 	api->child = caps & INS_CAP_CHILD ? &api_child : NULL;
+	api->ws = caps & INS_CAP_WS ? &api_ws : NULL;
 }

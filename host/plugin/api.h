@@ -3,6 +3,8 @@
 #ifndef HOST_API_H
 #define HOST_API_H
 
+#include <insula/ws.h>
+
 #include "plugin/plugin.h"
 
 void api_core_fill(ins_api *);
@@ -19,6 +21,7 @@ extern const ins_fetch_api api_fetch;
 extern const ins_auth_api api_auth;
 extern const ins_engine_api api_engine;
 extern const ins_child_api api_child;
+extern const ins_ws_api api_ws;
 
 /* api_auth.c: who the task is for; fails the task with -INS_EUNAUTHENTICATED. */
 int api_set_principal(struct ins_ctx *, const ins_principal *);

@@ -74,7 +74,7 @@ static const ins_option log_table[] = {
 
 /* The limits an operator may move; the fixed ones stand with what they limit. */
 struct conf_limits_opt {
-	int64_t body, connection, request, drain, tasks;
+	int64_t body, connection, request, drain, tasks, websockets, websockets_per_tenant;
 };
 static const ins_option limits_table[] = {
 	INS_OPT_SIZE(struct conf_limits_opt, body, "4m", "bytes of a request body"),
@@ -83,6 +83,9 @@ static const ins_option limits_table[] = {
 	INS_OPT_MS(
 	    struct conf_limits_opt, drain, "30s", "time that work in flight gets at the end"),
 	INS_OPT_INT(struct conf_limits_opt, tasks, "128", "live requests per connection"),
+	INS_OPT_INT(struct conf_limits_opt, websockets, "20000", "open WebSocket connections"),
+	INS_OPT_INT(
+	    struct conf_limits_opt, websockets_per_tenant, "2000", "of which one tenant may have"),
 	INS_OPT_END(struct conf_limits_opt),
 };
 
@@ -133,6 +136,7 @@ static const struct {
 	{ "auth", INS_CAP_AUTH },
 	{ "engine", INS_CAP_ENGINE },
 	{ "child", INS_CAP_CHILD },
+	{ "ws", INS_CAP_WS },
 };
 
 uint64_t
@@ -235,6 +239,13 @@ conf_read_limits(struct conf *c, const json_t *obj, char err[CONF_ERR_MAX])
 		return conf_error(&c->doc, "limits.request", err, "must be 100ms or more");
 	if (o->tasks < 1 || o->tasks > 8192)
 		return conf_error(&c->doc, "limits.tasks", err, "must be 1 .. 8192");
+	if (o->websockets < 0 || o->websockets > 1000000)
+		return conf_error(&c->doc, "limits.websockets", err, "must be 0 .. 1000000");
+	if (o->websockets_per_tenant < 0 || o->websockets_per_tenant > 1000000)
+		return conf_error(
+		    &c->doc, "limits.websockets_per_tenant", err, "must be 0 .. 1000000");
+	c->websockets_max = o->websockets;
+	c->websockets_tenant_max = o->websockets_per_tenant;
 	c->body_max = o->body;
 	c->conn_bytes_max = o->connection;
 	c->request_ms = o->request;

@@ -83,6 +83,7 @@ struct conf {
 	int log_level, log_text;
 	int access_log, metrics_public;
 	int64_t body_max, conn_bytes_max, request_ms, drain_ms;
+	int64_t websockets_max, websockets_tenant_max;
 	int tasks_per_conn_max;
 	const char *pg_url, *nats_url, *redis_url; /* NULL = none */
 	const char *pg_read_url;                   /* a streaming standby; NULL = none */

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "plugin/api.h"
+#include "plugin/ws.h"
 
 #define GEN_ARENA (16u << 20)
 
@@ -439,6 +440,7 @@ gen_publish_loop(struct ins_loop *loop, void *arg)
 	for (i = 0; i < next->n_members; i++)
 		if (!next->members[i].inst->loops[loop->index].serving)
 			plugin_serve_loop(next->members[i].inst, loop);
+	ws_publish_loop(loop, next);
 	if (old == NULL)
 		return;
 	for (i = old->n_members; i > 0; i--)

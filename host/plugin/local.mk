@@ -10,6 +10,7 @@ host_libhost_a_SOURCES += \
 	host/plugin/api_fetch.c \
 	host/plugin/api_http.c \
 	host/plugin/api_task.c \
+	host/plugin/api_ws.c \
 	host/plugin/conf.c host/plugin/conf.h \
 	host/plugin/conf_opt.c \
 	host/plugin/conf_yaml.c \
@@ -22,4 +23,5 @@ host_libhost_a_SOURCES += \
 	host/plugin/server_migrate.c host/plugin/server_reload.c \
 	host/plugin/stage.c host/plugin/stage.h \
 	host/plugin/svc.c host/plugin/svc.h \
-	host/plugin/trace.c host/plugin/trace.h
+	host/plugin/trace.c host/plugin/trace.h \
+	host/plugin/ws.c host/plugin/ws.h

@@ -10,6 +10,7 @@
 #define HOST_PLUGIN_H
 
 #include <insula/insula.h>
+#include <insula/ws.h>
 
 #include "base/arena.h"
 #include "data/migrate.h"
@@ -32,6 +33,7 @@ struct plugin_route {
 	const char *method, *pattern, *permission;
 	int is_public;
 	ins_handler handler;
+	const ins_ws_route *ws; /* NULL: plain HTTP; else whose events come here */
 	struct instance *inst;
 };
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "plugin/trace.h"
+#include "plugin/ws.h"
 
 #define ACCESS_PATH_MAX 512 /* bytes of the path in a log line */
 
@@ -121,7 +122,7 @@ request_run(struct ins_ctx *ctx, void *arg)
 			return task_fail(ctx, INS_EDENIED, "the credential lacks the permission %s",
 			    r->permission);
 	}
-	return r->handler(ctx, r->inst->self);
+	return r->ws != NULL ? ws_handshake(ctx, r) : r->handler(ctx, r->inst->self);
 }
 
 /* The answer of a handler that failed. */

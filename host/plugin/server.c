@@ -28,6 +28,7 @@
 #include "plugin/admin.h"
 #include "plugin/api.h"
 #include "plugin/request.h"
+#include "plugin/ws.h"
 #include "tenant/tenant.h"
 
 #define DRAIN_POLL_MS 10
@@ -334,6 +335,7 @@ server_stop(void)
 	metric_func("insula_plugin_images", "", NULL, NULL);
 	metric_func("insula_plugin_images_leaked", "", NULL, NULL);
 	metric_func("http_requests_active", "", NULL, NULL);
+	ws_fini();
 	stage_fini();
 	if (sv.lock_fd >= 0)
 		close(sv.lock_fd);
@@ -389,6 +391,7 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 	plugin_init();
 	gen_init(&server_hooks);
 	request_init();
+	ws_init(sv.conf->websockets_max, sv.conf->websockets_tenant_max);
 	request_access_log(sv.conf->access_log);
 	api_engine_init();
 	fetch_init();
@@ -484,6 +487,7 @@ server_begin_drain(void)
 			http_drain(sv.listeners[i]);
 	if (sv.admin_listener != NULL)
 		http_drain(sv.admin_listener);
+	ws_drain();
 	uv_timer_start(&sv.drain_timer, server_drain_step, 0, DRAIN_POLL_MS);
 }
 

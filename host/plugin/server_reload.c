@@ -31,6 +31,8 @@ server_changed(const struct conf *old, const struct conf *next, char note[256])
 			differs = old->body_max != next->body_max ||
 			    old->conn_bytes_max != next->conn_bytes_max ||
 			    old->tasks_per_conn_max != next->tasks_per_conn_max ||
+			    old->websockets_max != next->websockets_max ||
+			    old->websockets_tenant_max != next->websockets_tenant_max ||
 			    old->log_text != next->log_text;
 		}
 		if (differs)

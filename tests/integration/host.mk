@@ -8,4 +8,8 @@ check_PROGRAMS += tests/reload/check_reload
 integration_tests += tests/reload/check_reload
 tests_reload_check_reload_SOURCES = tests/reload/check_reload.c
 tests_reload_check_reload_LDADD = $(HOST_TEST_LIBS)
+check_PROGRAMS += tests/integration/check_ws
+integration_tests += tests/integration/check_ws
+tests_integration_check_ws_SOURCES = tests/integration/check_ws.c
+tests_integration_check_ws_LDADD = $(HOST_TEST_LIBS)
 endif

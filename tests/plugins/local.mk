@@ -24,3 +24,10 @@ tests_plugins_graphs_la_SOURCES = tests/plugins/graphs.c
 tests_plugins_graphs_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_graphs_la_LIBADD = $(JANSSON_LIBS)
 endif
+# WebSocket on demand.
+if HAVE_CHECK
+check_LTLIBRARIES += tests/plugins/sockets.la
+tests_plugins_sockets_la_SOURCES = tests/plugins/sockets.c
+tests_plugins_sockets_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_sockets_la_LIBADD = $(JANSSON_LIBS)
+endif

@@ -83,6 +83,9 @@ typedef struct ins_rows ins_rows;   /* a result; lives in the task's arena */
 typedef struct ins_cond ins_cond;   /* a condition that tasks of one loop wait for */
 typedef struct ins_fetch ins_fetch; /* one outbound HTTP exchange */
 typedef struct ins_metric ins_metric;
+typedef struct ins_ws ins_ws;       /* one WebSocket connection (ws.h) */
+typedef struct ins_ws_route ins_ws_route;
+typedef struct ins_ws_api ins_ws_api;
 typedef struct ins_relay ins_relay; /* listens to one subject of the lossy relay (engine.h) */
 
 typedef struct {
@@ -220,6 +223,7 @@ typedef struct {
 #define INS_CAP_ENGINE \
 	(UINT64_C(1) << 5) /* the run tables of many tenants; tasks inside a named tenant */
 #define INS_CAP_CHILD (UINT64_C(1) << 6) /* sandboxed helper processes */
+#define INS_CAP_WS (UINT64_C(1) << 7)    /* WebSocket connections: ws.h */
 
 typedef struct {
 	uint32_t magic, abi_major, abi_minor, size; /* first: they protect the rest */
@@ -446,6 +450,7 @@ typedef struct {
 	const ins_auth_api *auth;
 	const ins_engine_api *engine;
 	const ins_child_api *child;
+	const ins_ws_api *ws;
 } ins_api;
 
 typedef const ins_plugin *(*ins_entry_fn)(const ins_api *);
