@@ -121,6 +121,9 @@ void ws_conn_unref(struct ws_conn *);
  */
 int ws_upgrade(struct http_req *, struct ws_conn *, const char *accept, const char *protocol);
 
+/* Adds to the answer the Upgrade header that a 426 must have (RFC 9110 §15.5.22). */
+void ws_upgrade_wanted(struct http_req *);
+
 /* Queues the frame, taking a reference of its own. 0, -INS_ELIMIT when the queue is full (a frame
  * always fits an empty one), -INS_ECANCELED when the connection is closing or over. */
 int ws_send(struct ws_conn *, struct ws_frame *);

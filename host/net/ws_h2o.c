@@ -372,9 +372,9 @@ ws_end(struct ws_conn *w)
 		return;
 	}
 	w->sock = NULL;
-	/* What a client that broke the rules still sends would turn our close frame into a reset.
-	 */
-	if (w->failed && c->linger_fd < 0 && !c->cut)
+	/* What a client still sends, behind its close or after it broke the rules, would turn our
+	 * close frame into a reset. */
+	if (w->closing && c->linger_fd < 0 && !c->cut)
 		c->linger_fd = fcntl(h2o_socket_get_fd(sock), F_DUPFD_CLOEXEC, 3);
 	c->ws = NULL;
 	w->http = NULL;
@@ -705,6 +705,16 @@ ws_on_upgraded(void *user, h2o_socket_t *sock, size_t head_n)
 	ws_flush(w);
 	ws_take(w);
 	ws_conn_unref(w);
+}
+
+void
+ws_upgrade_wanted(struct http_req *req)
+{
+	h2o_req_t *h = http_impl_of(req)->h2o;
+
+	if (h != NULL && !req->replied)
+		h2o_add_header(
+		    &h->pool, &h->res.headers, H2O_TOKEN_UPGRADE, NULL, H2O_STRLIT("websocket"));
 }
 
 int

@@ -469,8 +469,10 @@ ws_refuse(struct ins_ctx *ctx, int status, const char *reason, const char *text)
 	int rc;
 
 	metric_add(metric_refused, reason, 1);
-	if (status == 426)
+	if (status == 426) {
 		http_set_header(ctx->http, "sec-websocket-version", "13");
+		ws_upgrade_wanted(ctx->http);
+	}
 	str_init(&body, 4096);
 	http_error_body(&body, INS_EINVAL, text, NULL, NULL);
 	rc = http_reply(ctx->http, status, "application/json", body.p, body.n);

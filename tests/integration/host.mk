@@ -12,4 +12,8 @@ check_PROGRAMS += tests/integration/check_ws
 integration_tests += tests/integration/check_ws
 tests_integration_check_ws_SOURCES = tests/integration/check_ws.c
 tests_integration_check_ws_LDADD = $(HOST_TEST_LIBS)
+check_PROGRAMS += tests/integration/check_ws_life
+integration_tests += tests/integration/check_ws_life
+tests_integration_check_ws_life_SOURCES = tests/integration/check_ws_life.c
+tests_integration_check_ws_life_LDADD = $(HOST_TEST_LIBS)
 endif
