@@ -369,6 +369,7 @@ static const struct param {
 	{ "/runs/crons/", thread_run_id }, /* there are none, whatever the id */
 	{ "/parts/", NULL },               /* no id: a number */
 	{ "/v1/hello/", NULL },
+	{ "/rooms/", NULL }, /* a name inside the tenant */
 	{ "/v1/models/", NULL },
 };
 
