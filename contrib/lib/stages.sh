@@ -87,6 +87,22 @@ make_check()
 	return $rc
 }
 
+# tsan_check NAME: everything under ThreadSanitizer. A host that a test kills, or whose end nobody looks at, tells in a file.
+tsan_check()
+{
+	local rc f
+	rm -f "$out"/tsan_report.*
+	INSULA_TSAN=log_path=$out/tsan_report make_check "$1" check
+	rc=$?
+	for f in "$out"/tsan_report.*; do
+		[ -s "$f" ] || continue
+		echo "--- $f"
+		head -n 60 "$f"
+		rc=1
+	done
+	return $rc
+}
+
 # build_fuzzers: these and what they link, not the plugins and tests.
 build_fuzzers()
 {
