@@ -120,7 +120,9 @@ cli_check(int argc, char **argv)
 	loop_init((unsigned)conf->loops);
 	plugin_init();
 	gen_init(&hooks);
-	ret = gen_check(conf, err);
+	ret = server_tls_check(conf, err);
+	if (ret == 0)
+		ret = gen_check(conf, err);
 	if (ret == 0)
 		printf("%s: good, %zu plugins\n", file, conf->n_plugins);
 	else

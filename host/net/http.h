@@ -16,6 +16,7 @@
 #include "loop/task.h"
 
 struct tls_conf; /* tls.h */
+struct tls_peer;
 
 /* What a listener enforces, from its first request on. One table: the named limits of the wire. */
 struct http_limits {
@@ -59,11 +60,14 @@ struct http_req {
  */
 struct http_listener;
 struct http_listener *http_listen(const char *address, const struct http_limits *,
-    const struct tls_conf *, void (*entry)(struct http_req *), void *user, char err[256]);
+    struct tls_conf *, void (*entry)(struct http_req *), void *user, char err[256]);
 /* As above on a unix socket (mode 0600): the admin listener; served by loop 0 only. */
 struct http_listener *http_listen_unix(const char *path, const struct http_limits *,
     void (*entry)(struct http_req *), void *user, char err[256]);
 unsigned http_listener_port(const struct http_listener *);
+/* Control thread: new connections of a TLS listener use this from when the call returns on; those
+ * that are open go on as they are. The listener takes a share: the caller still frees its own. */
+void http_listener_tls(struct http_listener *, struct tls_conf *);
 /* Control thread. drain: no new connections, keep-alive ends with the current answer (HTTP/2:
  * GOAWAY), idle ones close. Returns at once; http_connections() tells when it is over. close: cuts
  * what is left and frees; waits. */
@@ -74,6 +78,8 @@ void http_close(struct http_listener *);
 /* Request header by lower-case name; {NULL,0} when absent. Valid while !gone. The entry copies what
  * it needs for longer. */
 ins_str http_header(struct http_req *, const char *lower_name);
+/* The client's verified certificate; NULL when it showed none. Lives as long as the http_req. */
+const struct tls_peer *http_peer(const struct http_req *);
 /* A header of the answer; the last value of a name wins. -INS_EINVAL for what is not a header
  * field, for what the host decides itself (content-length, transfer-encoding, connection, date),
  * past HTTP_HEADERS_MAX and after the answer began. */

@@ -81,6 +81,7 @@ http_worker_idle(struct http_worker *w)
 		return;
 	w->disposed = 1;
 	http_ctx_dispose(&w->ctx);
+	SSL_CTX_free(w->accept.ssl_ctx);
 	uv_close((uv_handle_t *)&w->tick, http_worker_on_handle_closed);
 	uv_close((uv_handle_t *)&w->check, http_worker_on_handle_closed);
 }
@@ -120,6 +121,17 @@ http_worker_listen(struct http_worker *w)
 	return uv_listen(&w->sock.stream, SOCK_BACKLOG, http_conn_on_new);
 }
 
+/* The worker's share of the context; h2o takes one of its own for each connection. */
+static void
+http_worker_tls(struct ins_loop *loop, void *arg)
+{
+	struct http_worker *w = arg;
+
+	SSL_CTX_free(w->accept.ssl_ctx);
+	w->accept.ssl_ctx = tls_ssl_ctx(w->listener->tls);
+	SSL_CTX_up_ref(w->accept.ssl_ctx);
+}
+
 static void
 http_worker_start(struct ins_loop *loop, void *arg)
 {
@@ -137,7 +149,8 @@ http_worker_start(struct ins_loop *loop, void *arg)
 	h2o_context_init(&w->ctx, &loop->uv, &l->conf);
 	w->accept.ctx = &w->ctx;
 	w->accept.hosts = l->conf.hosts;
-	w->accept.ssl_ctx = l->ssl;
+	if (l->tls != NULL)
+		http_worker_tls(loop, w);
 	w->running = 1;
 	pthread_mutex_lock(&l->lock);
 	l->n_running++;
@@ -184,7 +197,7 @@ http_worker_close(struct ins_loop *loop, void *arg)
 }
 
 static struct http_listener *
-http_listener_new(const struct http_limits *limits, const struct tls_conf *tls, unsigned n_workers,
+http_listener_new(const struct http_limits *limits, struct tls_conf *tls, unsigned n_workers,
     void (*entry)(struct http_req *), void *user)
 {
 	struct http_listener *l = base_alloc(sizeof(*l));
@@ -198,7 +211,9 @@ http_listener_new(const struct http_limits *limits, const struct tls_conf *tls, 
 	l->limits = *limits;
 	l->entry = entry;
 	l->user = user;
-	l->ssl = tls != NULL ? tls_ssl_ctx(tls) : NULL;
+	l->tls = tls;
+	if (tls != NULL)
+		tls_on_peer(tls, http_conn_on_peer);
 	AZ(pthread_mutex_init(&l->lock, NULL));
 	AZ(pthread_cond_init(&l->cond, NULL));
 	h2o_config_init(&l->conf);
@@ -243,7 +258,7 @@ http_listener_start(struct http_listener *l, char err[256])
 }
 
 struct http_listener *
-http_listen(const char *address, const struct http_limits *limits, const struct tls_conf *tls,
+http_listen(const char *address, const struct http_limits *limits, struct tls_conf *tls,
     void (*entry)(struct http_req *), void *user, char err[256])
 {
 	struct http_listener *l;
@@ -272,6 +287,19 @@ http_listen_unix(const char *path, const struct http_limits *limits,
 	l->unix_path = base_strdup(path);
 	l->workers[0].fd = fd;
 	return http_listener_start(l, err);
+}
+
+void
+http_listener_tls(struct http_listener *l, struct tls_conf *tls)
+{
+	unsigned i;
+
+	CHECK_OBJ(l, HTTP_LISTENER_MAGIC);
+	AN(l->tls);
+	tls_on_peer(tls, http_conn_on_peer);
+	l->tls = tls;
+	for (i = 0; i < l->n_workers; i++)
+		loop_call(l->workers[i].loop, http_worker_tls, &l->workers[i]);
 }
 
 unsigned

@@ -22,6 +22,7 @@
 #include "net/http.h"
 #include "net/http_guard.h"
 #include "net/sock.h"
+#include "net/tls.h"
 
 #define HTTP_TICK_MS 100 /* how often limits in time are looked at */
 #define HTTP_SCAN_MS 10  /* how often, at most, HTTP/2 bodies in arrival are weighed */
@@ -63,7 +64,7 @@ struct http_listener {
 	h2o_globalconf_t conf;
 	h2o_hostconf_t *host;
 	struct http_limits limits;
-	SSL_CTX *ssl; /* NULL: clear text */
+	struct tls_conf *tls; /* NULL: clear text; read while the workers start */
 	void (*entry)(struct http_req *);
 	void *user;
 	unsigned port;
@@ -92,9 +93,10 @@ struct http_conn {
 	unsigned n_tasks;  /* requests whose entry is not through, left ones included */
 	size_t body_bytes; /* of those */
 	char remote[64];
-	struct ws_conn *ws; /* it left HTTP: ws_h2o.c reads and writes it */
-	int cut;            /* shut down by us */
-	int linger_fd; /* a duplicate that survives h2o's close, -1 = none */
+	struct tls_peer *peer; /* NULL: the client showed no certificate */
+	struct ws_conn *ws;    /* it left HTTP: ws_h2o.c reads and writes it */
+	int cut;               /* shut down by us */
+	int linger_fd;         /* a duplicate that survives h2o's close, -1 = none */
 	/* what the tick saw last */
 	int h1_seen, h1_busy;
 	size_t h1_input;
@@ -146,6 +148,7 @@ void http_conn_on_new(uv_stream_t *, int status);
 void http_conn_on_tick(uv_timer_t *);
 void http_conn_on_check(uv_check_t *);
 struct http_conn *http_conn_of(h2o_req_t *);
+void http_conn_on_peer(void *sock, struct tls_peer *); /* a hook of tls.h */
 /* Shuts the connection down, whatever it does. Its requests become gone, at once or when h2o has
  * noticed. */
 void http_conn_cut(struct http_conn *, const char *why);

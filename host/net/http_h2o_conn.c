@@ -55,6 +55,7 @@ http_conn_unref(struct http_conn *c)
 		return;
 	AZ(c->sock);
 	ASSERT(list_empty(&c->reqs));
+	free(c->peer);
 	c->magic = 0;
 	free(c);
 }
@@ -117,6 +118,17 @@ http_conn_cut(struct http_conn *c, const char *why)
 			return;
 		}
 	}
+}
+
+/* h2o offers no way to its SSL: but what its BIOs carry is the socket. */
+void
+http_conn_on_peer(void *sock, struct tls_peer *peer)
+{
+	struct http_conn *c = ((h2o_socket_t *)sock)->on_close.data;
+
+	CHECK_OBJ(c, HTTP_CONN_MAGIC);
+	free(c->peer);
+	c->peer = peer;
 }
 
 static void

@@ -241,6 +241,14 @@ http_req_done(struct http_req *req)
 	http_worker_idle(w);
 }
 
+const struct tls_peer *
+http_peer(const struct http_req *req)
+{
+	const struct http_impl *r = req->impl;
+
+	return r->conn->peer;
+}
+
 ins_str
 http_header(struct http_req *req, const char *lower_name)
 {

@@ -1,4 +1,6 @@
 /* api_auth.c: for the plugin that says who is calling. Loops. */
+#include "net/http.h"
+#include "net/tls.h"
 #include "plugin/api.h"
 #include "tenant/tenant.h"
 
@@ -39,9 +41,24 @@ api_set_principal(struct ins_ctx *ctx, const ins_principal *p)
 	return 0;
 }
 
+static int
+auth_peer_cert(ins_ctx *ctx, ins_peer_cert *ret)
+{
+	const struct tls_peer *p = ctx->http == NULL ? NULL : http_peer(ctx->http);
+
+	if (p == NULL)
+		return -INS_ENOTFOUND;
+	ret->subject = p->subject;
+	ret->names = p->names;
+	ret->sha256 = p->sha256;
+	ret->not_after = p->not_after;
+	return 0;
+}
+
 const ins_auth_api api_auth = {
 	.size = sizeof(ins_auth_api),
 	.set_principal = api_set_principal,
 	.key_lookup = tenant_key_lookup,
 	.tenant_lookup = tenant_lookup,
+	.peer_cert = auth_peer_cert,
 };

@@ -36,25 +36,6 @@ static const ins_option top_table[] = {
 	INS_OPT_END(struct conf_top),
 };
 
-struct conf_listen_opt {
-	const char *address;
-	const json_t *tls;
-};
-static const ins_option listen_table[] = {
-	INS_OPT_STR(struct conf_listen_opt, address, NULL, "HOST:PORT; port 0 picks a free one"),
-	INS_OPT_JSON(struct conf_listen_opt, tls, "certificate and key"),
-	INS_OPT_END(struct conf_listen_opt),
-};
-
-struct conf_tls_opt {
-	const char *certificate, *key;
-};
-static const ins_option tls_table[] = {
-	INS_OPT_STR(struct conf_tls_opt, certificate, NULL, "file with the chain, PEM"),
-	INS_OPT_STR(struct conf_tls_opt, key, NULL, "file with the private key, PEM"),
-	INS_OPT_END(struct conf_tls_opt),
-};
-
 struct conf_admin_opt {
 	const char *socket;
 };
@@ -167,38 +148,6 @@ static const char *
 opt_str(const char *z)
 {
 	return z == NULL || *z == '\0' ? NULL : z;
-}
-
-static int
-conf_read_listen(struct conf *c, const json_t *list, char err[CONF_ERR_MAX])
-{
-	struct conf_listen_opt *o;
-	struct conf_tls_opt *tls;
-	char path[CONF_PATH_MAX], sub[CONF_PATH_MAX + 8];
-	size_t i;
-
-	if (list != NULL && !json_is_array(list))
-		return conf_error(&c->doc, "listen", err, "must be a list of {address, tls}");
-	if (json_array_size(list) > CONF_LISTEN_MAX)
-		return conf_error(
-		    &c->doc, "listen", err, "more than %d listeners", CONF_LISTEN_MAX);
-	for (i = 0; i < json_array_size(list); i++) {
-		snprintf(path, sizeof path, "listen[%zu]", i);
-		if (conf_options(&c->doc, path, json_array_get(list, i), listen_table, &c->arena,
-			(void **)&o, err) != 0)
-			return -1;
-		c->listen[i].address = o->address;
-		if (o->tls != NULL) {
-			snprintf(sub, sizeof sub, "%s.tls", path);
-			if (conf_options(&c->doc, sub, o->tls, tls_table, &c->arena, (void **)&tls,
-				err) != 0)
-				return -1;
-			c->listen[i].certificate = tls->certificate;
-			c->listen[i].key = tls->key;
-		}
-		c->n_listen++;
-	}
-	return 0;
 }
 
 static int

@@ -58,8 +58,13 @@ int conf_parse_rate(const char *, double *ret);
 int conf_range(const ins_option *, char buf[96]);
 
 struct conf_listen {
-	const char *address, *certificate, *key; /* the last two NULL together: clear text */
+	const char *address;
+	struct tls_opts *tls; /* NULL: clear text */
 };
+
+/* The key `listen`; in conf_listen.c. */
+struct conf;
+int conf_read_listen(struct conf *, const json_t *list, char err[CONF_ERR_MAX]);
 
 struct conf_plugin {
 	const char *name;

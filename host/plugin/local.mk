@@ -12,6 +12,7 @@ host_libhost_a_SOURCES += \
 	host/plugin/api_task.c \
 	host/plugin/api_ws.c \
 	host/plugin/conf.c host/plugin/conf.h \
+	host/plugin/conf_listen.c \
 	host/plugin/conf_opt.c \
 	host/plugin/conf_yaml.c \
 	host/plugin/gen.c host/plugin/gen.h \
@@ -20,7 +21,7 @@ host_libhost_a_SOURCES += \
 	host/plugin/plugin.c host/plugin/plugin.h \
 	host/plugin/request.c host/plugin/request.h \
 	host/plugin/server.c host/plugin/server.h host/plugin/server_health.c host/plugin/server_impl.h \
-	host/plugin/server_migrate.c host/plugin/server_reload.c \
+	host/plugin/server_migrate.c host/plugin/server_reload.c host/plugin/server_tls.c \
 	host/plugin/stage.c host/plugin/stage.h \
 	host/plugin/svc.c host/plugin/svc.h \
 	host/plugin/trace.c host/plugin/trace.h \

@@ -24,7 +24,6 @@
 #include "data/relay.h"
 #include "net/fetch.h"
 #include "net/http.h"
-#include "net/tls.h"
 #include "plugin/admin.h"
 #include "plugin/api.h"
 #include "plugin/request.h"
@@ -208,15 +207,13 @@ server_listen(char err[CONF_ERR_MAX])
 	limits.body_max = c->body_max;
 	limits.conn_bytes_max = c->conn_bytes_max;
 	limits.tasks_per_conn_max = (unsigned)c->tasks_per_conn_max;
+	if (server_tls_load(c, sv.tls, err) != 0)
+		return -1;
+	sv.listening = conf_ref(sv.conf);
 	for (i = 0; i < c->n_listen; i++) {
 		char path[32];
 
 		snprintf(path, sizeof path, "listen[%zu]", i);
-		if (c->listen[i].certificate != NULL) {
-			sv.tls[i] = tls_load(c->listen[i].certificate, c->listen[i].key, why);
-			if (sv.tls[i] == NULL)
-				return conf_error(&c->doc, path, err, "%s", why);
-		}
 		sv.listeners[i] = http_listen(
 		    c->listen[i].address, &limits, sv.tls[i], request_entry, NULL, why);
 		if (sv.listeners[i] == NULL)
@@ -305,12 +302,10 @@ server_stop(void)
 	uv_loop_t *uv = &loop_get(LOOP_CONTROL)->uv;
 	size_t i;
 
-	for (i = 0; i < CONF_LISTEN_MAX; i++) {
+	for (i = 0; i < CONF_LISTEN_MAX; i++)
 		if (sv.listeners[i] != NULL)
 			http_close(sv.listeners[i]);
-		if (sv.tls[i] != NULL)
-			tls_free(sv.tls[i]);
-	}
+	server_tls_free(sv.tls);
 	if (sv.admin_listener != NULL)
 		http_close(sv.admin_listener);
 	if (sv.conf->pg_url != NULL)
@@ -336,12 +331,15 @@ server_stop(void)
 	metric_func("insula_plugin_images_leaked", "", NULL, NULL);
 	metric_func("http_requests_active", "", NULL, NULL);
 	ws_fini();
+	server_tls_metrics(0);
 	stage_fini();
 	if (sv.lock_fd >= 0)
 		close(sv.lock_fd);
 	json_decref(sv.disabled);
 	if (sv.extra.root != NULL)
 		conf_doc_fini(&sv.extra);
+	if (sv.listening != NULL)
+		conf_unref(sv.listening);
 	conf_unref(sv.conf);
 	memset(&sv, 0, sizeof sv);
 }
@@ -408,6 +406,7 @@ server_start(const struct server_opts *opts, char err[CONF_ERR_MAX])
 	metric_func("insula_plugin_images_leaked", "plugin images kept mapped on purpose",
 	    server_metric_leaked, NULL);
 	metric_func("http_requests_active", "requests under way", server_metric_active, NULL);
+	server_tls_metrics(1);
 	loop_start();
 	relay_init(sv.conf->nats_url);
 	if (sv.conf->nats_url != NULL)

@@ -52,6 +52,8 @@ int server_migrate(struct conf *, int dry, FILE *progress, char err[CONF_ERR_MAX
 #define SERVER_SCRATCH_MAX 256
 int server_scratch(char dir[SERVER_SCRATCH_MAX], char err[CONF_ERR_MAX]);
 void server_scratch_end(const char *dir);
+/* Are the certificates of the listeners usable? 0, or -1 and err. */
+int server_tls_check(const struct conf *, char err[CONF_ERR_MAX]);
 /* mkdir -p with mode 0700. */
 int server_mkdir(const char *path, char err[CONF_ERR_MAX]);
 

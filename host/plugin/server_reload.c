@@ -26,7 +26,8 @@ server_changed(const struct conf *old, const struct conf *next, char note[256])
 		if (i < NELEM(keys)) {
 			a = json_object_get(old->doc.root, keys[i]);
 			b = json_object_get(next->doc.root, keys[i]);
-			differs = a != b && !json_equal(a, b);
+			differs = i == 0 ? !server_tls_same_listeners(sv.listening, next)
+					 : a != b && !json_equal(a, b);
 		} else {
 			differs = old->body_max != next->body_max ||
 			    old->conn_bytes_max != next->conn_bytes_max ||
@@ -42,9 +43,23 @@ server_changed(const struct conf *old, const struct conf *next, char note[256])
 	}
 }
 
+/* The file once more, with its certificates: both or neither. */
+static int
+server_read_again(struct conf **ret, struct tls_conf *tls[CONF_LISTEN_MAX], char err[CONF_ERR_MAX])
+{
+	if (server_load(ret, err) != 0)
+		return -1;
+	memset(tls, 0, CONF_LISTEN_MAX * sizeof *tls);
+	if (!server_tls_same_listeners(sv.listening, *ret) || server_tls_load(*ret, tls, err) == 0)
+		return 0;
+	conf_unref(*ret);
+	return -1;
+}
+
 int
 server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
 {
+	struct tls_conf *tls[CONF_LISTEN_MAX];
 	struct conf *next, *old = sv.conf;
 	size_t i;
 
@@ -59,7 +74,7 @@ server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
 			    err, "there is no plugin %.64s in the configuration", name);
 		return gen_apply(old, name, sv.disabled, err);
 	}
-	if (server_load(&next, err) != 0) {
+	if (server_read_again(&next, tls, err) != 0) {
 		log_event(INS_LOG_ERROR, "generation.refused", json_pack("{s:s}", "why", err));
 		return -1;
 	}
@@ -67,8 +82,10 @@ server_reload(const char *name, char err[CONF_ERR_MAX], char ret_note[256])
 	if (gen_apply(next, NULL, sv.disabled, err) != 0) {
 		sv.conf = old;
 		conf_unref(next);
+		server_tls_free(tls);
 		return -1;
 	}
+	server_tls_install(tls);
 	server_changed(old, next, ret_note);
 	conf_unref(old);
 	return 0;

@@ -1,5 +1,6 @@
 /*
- * auth.c: says who is calling: API keys and signed tokens. Provides ins.auth/1.
+ * auth.c: says who is calling: API keys, signed tokens and client certificates. Provides
+ * ins.auth/1.
  *
  * This file holds the descriptor, the options and the life of the per-loop tables; auth_identify.c
  * is the way of a request.
@@ -7,6 +8,15 @@
 #include "auth.h"
 
 #include <stdlib.h>
+
+static void
+fini(void *self)
+{
+	struct auth *auth = self;
+
+	keys_free(&auth->keys);
+	certs_free(&auth->certs);
+}
 
 static int
 init(ins_host *host, const void *options, void **ret_self)
@@ -24,6 +34,10 @@ init(ins_host *host, const void *options, void **ret_self)
 		return ins_conf_error(host, "cache_entries", "must be from 16 to 65536");
 	if (keys_load(&auth->keys, conf->keys, &err) != 0)
 		return ins_conf_error(host, err.where, "%s", err.text);
+	if (certs_load(&auth->certs, conf->clients, &err) != 0) {
+		keys_free(&auth->keys);
+		return ins_conf_error(host, err.where, "%s", err.text);
+	}
 	auth->host = host;
 	auth->recheck_us = conf->recheck * 1000;
 	auth->grace_us = conf->grace * 1000;
@@ -36,7 +50,7 @@ init(ins_host *host, const void *options, void **ret_self)
 	*ret_self = auth;
 	r = ins_provide(host, INS_AUTH_IFACE, "auth", &auth->service);
 	if (r != 0)
-		keys_free(&auth->keys);
+		fini(auth);
 	return r;
 }
 
@@ -61,18 +75,13 @@ stop(void *self, ins_loop *loop, void *local)
 	free(local);
 }
 
-static void
-fini(void *self)
-{
-	struct auth *auth = self;
-
-	keys_free(&auth->keys);
-}
-
 static const ins_option options[] = {
 	INS_OPT_JSON(struct conf, keys,
 	    "keys that tokens are verified with: [{kid, alg: HS256|RS256|ES256, secret | key_file, "
 	    "issuer, audience, tenant_claim, permissions_claim, leeway}]"),
+	INS_OPT_JSON(struct conf, clients,
+	    "whom client certificates stand for: [{name: URI:... | DNS:... | email:... | "
+	    "subject:... | sha256:..., tenant, user, permissions}]"),
 	INS_OPT_MS(struct conf, recheck, "2s",
 	    "how long a key's or tenant's state is believed before the database is asked again"),
 	INS_OPT_MS(
@@ -81,6 +90,6 @@ static const ins_option options[] = {
 	INS_OPT_END(struct conf),
 };
 
-INS_PLUGIN(.name = "auth", .version = "1.0.0", .summary = "API keys and signed tokens",
-    .caps = INS_CAP_AUTH | INS_CAP_HTTP, .options = options, .init = init, .start = start,
-    .stop = stop, .fini = fini);
+INS_PLUGIN(.name = "auth", .version = "1.0.0",
+    .summary = "API keys, signed tokens, client certificates", .caps = INS_CAP_AUTH | INS_CAP_HTTP,
+    .options = options, .init = init, .start = start, .stop = stop, .fini = fini);

@@ -5,6 +5,7 @@
 #include <insula/auth.h>
 
 #include "auth_cache.h"
+#include "auth_certs.h"
 #include "auth_keys.h"
 
 #define AUTH_REFUSED_SLOTS 1024u /* credentials that were refused, per loop */
@@ -13,7 +14,7 @@
 #define AUTH_REFUSED_US 1000000  /* a refusal is remembered for a second at most */
 
 struct conf {
-	json_t *keys;
+	json_t *keys, *clients;
 	int64_t recheck, grace; /* ms */
 	int64_t cache_entries;
 };
@@ -21,6 +22,7 @@ struct conf {
 struct auth {
 	ins_host *host;
 	struct jwt_keys keys;
+	struct certs certs;
 	int64_t recheck_us, grace_us;
 	unsigned cache_entries;
 	ins_metric *requests;
@@ -91,6 +93,19 @@ INS_AWAITS
 int auth_known_token(struct look *, const struct accepted *);
 INS_AWAITS
 int auth_new_token(struct look *);
+
+/* From the certificate that the client showed; -INS_ENOTFOUND: it showed none. */
+INS_AWAITS
+int auth_by_cert(struct look *);
+
+/* A uuid as a key of the tenants' table. */
+void auth_tenant_key(const char *tenant_id, unsigned char out[CACHE_KEY_LEN]);
+/* Asks the database about a tenant and keeps the answer. 0: it is known now. The tables may have
+ * changed all over when this returns. */
+INS_AWAITS
+int auth_ask_tenant(struct look *, const unsigned char key[CACHE_KEY_LEN], const char *tenant_id);
+/* What is known of the tenant decides. */
+int auth_answer(struct look *, const struct accepted *, const struct tenant *, const char *result);
 
 /* Copies the credential (NUL-terminated) for use across awaits: the header goes when the client
  * leaves. 0 or -INS_ENOMEM. */

@@ -10,68 +10,6 @@
 
 #include "auth.h"
 
-static const struct refusal no_tenant = { INS_EUNAUTHENTICATED,
-	"The token names a tenant that does not exist.", "tenant" };
-
-/* A uuid as a table's key. */
-static void
-tenant_key(const char *tenant_id, unsigned char out[CACHE_KEY_LEN])
-{
-	unsigned digits = 0;
-
-	memset(out, 0, CACHE_KEY_LEN);
-	for (; *tenant_id != '\0'; tenant_id++) {
-		unsigned char c = (unsigned char)*tenant_id;
-
-		if (c == '-')
-			continue;
-		out[digits / 2] = (unsigned char)(out[digits / 2] << 4 |
-		    (c <= '9' ? c - '0' : c - 'a' + 10));
-		digits++;
-	}
-}
-
-static int
-answer(struct look *look, const struct accepted *a, const struct tenant *t, const char *result)
-{
-	return t->why != NULL ? auth_refuse(look, t->why) : auth_accept(look, a, t->plan, result);
-}
-
-/*
- * Asks the database about a tenant and keeps the answer. 0: it is known now. The tables may have
- * changed all over when this returns.
- */
-INS_AWAITS
-static int
-ask_tenant(struct look *look, const unsigned char key[CACHE_KEY_LEN], const char *tenant_id)
-{
-	struct tenant *t = cache_get(look->loop->tenants, key);
-	const char *plan = NULL, *status = NULL;
-	int r;
-
-	if (t != NULL)
-		t->fresh.asking = 1;
-	r = ins_tenant_lookup(look->ctx, tenant_id, &plan, &status);
-	if (r != 0 && r != -INS_ENOTFOUND) {
-		t = cache_get(look->loop->tenants, key);
-		if (t == NULL || !auth_holds_on(look, &t->fresh, r))
-			return auth_unchecked(look, r);
-		ins_clear_error(look->ctx);
-		return 0;
-	}
-	auth_answered(look);
-	t = cache_put(look->loop->tenants, key);
-	t->fresh.checked_us = ins_mono_us();
-	if (r == -INS_ENOTFOUND) {
-		ins_clear_error(look->ctx);
-		t->why = &no_tenant;
-	} else {
-		t->why = strcmp(status, "active") == 0 ? NULL : &auth_suspended;
-		snprintf(t->plan, sizeof t->plan, "%s", plan);
-	}
-	return 0;
-}
-
 int
 auth_known_token(struct look *look, const struct accepted *a)
 {
@@ -84,20 +22,20 @@ auth_known_token(struct look *look, const struct accepted *a)
 		cache_remove(look->loop->accepted, look->digest);
 		return auth_new_token(look); /* which says so */
 	}
-	tenant_key(a->tenant_id, key);
+	auth_tenant_key(a->tenant_id, key);
 	t = cache_get(look->loop->tenants, key);
 	if (t != NULL && auth_is_fresh(look, &t->fresh))
-		return answer(look, a, t, "cached");
+		return auth_answer(look, a, t, "cached");
 	memcpy(tenant_id, a->tenant_id, sizeof tenant_id);
 	r = auth_hold(look);
 	if (r == 0)
-		r = ask_tenant(look, key, tenant_id);
+		r = auth_ask_tenant(look, key, tenant_id);
 	if (r != 0)
 		return r;
 	a = cache_get(look->loop->accepted, look->digest);
 	t = cache_get(look->loop->tenants, key);
 	/* Both may have been displaced while the database was asked. */
-	return a == NULL || t == NULL ? auth_new_token(look) : answer(look, a, t, "cached");
+	return a == NULL || t == NULL ? auth_new_token(look) : auth_answer(look, a, t, "cached");
 }
 
 static enum jwt_verdict
@@ -161,10 +99,10 @@ auth_new_token(struct look *look)
 			why.result = "expired";
 		return auth_refuse_for_now(look, &why);
 	}
-	tenant_key(id.tenant_id, key);
+	auth_tenant_key(id.tenant_id, key);
 	t = cache_get(look->loop->tenants, key);
 	if (t == NULL || !auth_is_fresh(look, &t->fresh)) {
-		r = ask_tenant(look, key, id.tenant_id);
+		r = auth_ask_tenant(look, key, id.tenant_id);
 		if (r != 0)
 			return r;
 		t = cache_get(look->loop->tenants, key);
@@ -172,5 +110,5 @@ auth_new_token(struct look *look)
 	a = keep_token(look, &id);
 	if (a == NULL || t == NULL)
 		return ins_fail(look->ctx, INS_ENOMEM, "out of memory");
-	return answer(look, a, t, "token");
+	return auth_answer(look, a, t, "token");
 }

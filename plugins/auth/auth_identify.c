@@ -190,15 +190,18 @@ auth_identify(ins_ctx *ctx, void *self)
 	struct auth *auth = self;
 	struct look look = { .ctx = ctx, .auth = auth, .loop = ins_local(ctx, auth->host) };
 	const struct accepted *a;
-	const struct refused *r;
+	const struct refused *no;
+	int r;
 
 	look.credential = auth_bearer(ins_header(ctx, "authorization"));
 	/* Where LangGraph's clients put it. Authorization, when it holds a credential, goes first.
 	 */
 	if (look.credential.n == 0)
 		look.credential = ins_header(ctx, "x-api-key");
-	if (look.credential.n == 0)
-		return auth_refuse(&look, &no_credential);
+	if (look.credential.n == 0) {
+		r = auth_by_cert(&look);
+		return r == -INS_ENOTFOUND ? auth_refuse(&look, &no_credential) : r;
+	}
 	if (look.credential.n > JWT_TOKEN_MAX)
 		return auth_refuse(&look, &too_long);
 	if (!digest_of(look.loop, look.credential, look.digest))
@@ -206,9 +209,9 @@ auth_identify(ins_ctx *ctx, void *self)
 	a = cache_get(look.loop->accepted, look.digest);
 	if (a != NULL)
 		return a->is_key ? auth_known_key(&look, a) : auth_known_token(&look, a);
-	r = cache_get(look.loop->refused, look.digest);
-	if (r != NULL && ins_mono_us() < r->until_us)
-		return auth_refuse(&look, &r->why);
+	no = cache_get(look.loop->refused, look.digest);
+	if (no != NULL && ins_mono_us() < no->until_us)
+		return auth_refuse(&look, &no->why);
 	return apikey_claims_to_be(look.credential.p, look.credential.n) ? auth_new_key(&look)
 									 : auth_new_token(&look);
 }

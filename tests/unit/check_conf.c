@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/tls.h"
 #include "plugin/conf.h"
 
 #include <check.h> /* last: its macro `fail` is a name of ours */
@@ -120,7 +121,7 @@ START_TEST(values_of_the_file_are_read)
 	ck_assert_int_eq(c->loops, 2);
 	ck_assert_int_eq(c->body_max, 65536);
 	ck_assert_int_eq(c->request_ms, 120000);
-	ck_assert_str_eq(c->listen[0].certificate, "c");
+	ck_assert_str_eq(c->listen[0].tls->certs[0].certificate, "c");
 	ck_assert_uint_eq(c->n_plugins, 2);
 	ck_assert_int_eq(c->plugins[0].required, 1);
 	ck_assert(c->plugins[0].caps == UINT64_MAX);

@@ -15,6 +15,6 @@ tests_unit_check_http_wire_SOURCES = tests/unit/check_http_wire.c $(HTTP_PEER)
 tests_unit_check_http_wire_LDADD = $(UNIT_LIBS)
 tests_unit_check_route_SOURCES = tests/unit/check_route.c
 tests_unit_check_route_LDADD = $(UNIT_LIBS)
-tests_unit_check_tls_SOURCES = tests/unit/check_tls.c
+tests_unit_check_tls_SOURCES = tests/unit/check_tls.c tests/lib/certs.c tests/lib/certs.h
 tests_unit_check_tls_LDADD = $(UNIT_LIBS)
 endif

@@ -46,4 +46,12 @@ ins_tenant_lookup(
 	return ins_api_->auth->tenant_lookup(ctx, tenant_id, ret_plan, ret_status);
 }
 
+/* The client's certificate. 0, or -INS_ENOTFOUND: none was shown, or none is asked for. */
+static inline int
+ins_client_cert(ins_ctx *ctx, ins_peer_cert *ret)
+{
+	ret->size = sizeof *ret;
+	return ins_api_->auth->peer_cert(ctx, ret);
+}
+
 #endif

@@ -406,12 +406,23 @@ typedef struct {
 	int32_t revoked;
 } ins_key_row;
 
+/* The certificate that a client showed, verified against the listener's client_ca. Strings live as
+ * long as the task. */
+typedef struct {
+	uint32_t size;
+	const char *subject; /* RFC 2253: "CN=billing,O=Example"; "" when longer than 511 bytes */
+	const char *names;   /* subjectAltName, a line each: "DNS:a.example\nURI:spiffe://b/c" */
+	const char *sha256;  /* of its DER form: 64 hexadecimal digits in lower case */
+	int64_t not_after;   /* seconds since 1970 */
+} ins_peer_cert;
+
 typedef struct {
 	uint32_t size;
 	int (*set_principal)(ins_ctx *, const ins_principal *);
 	int (*key_lookup)(ins_ctx *, const char *public_id, ins_key_row *ret);
 	int (*tenant_lookup)(
 	    ins_ctx *, const char *tenant_id, const char **ret_plan, const char **ret_status);
+	int (*peer_cert)(ins_ctx *, ins_peer_cert *ret);
 } ins_auth_api;
 
 typedef struct {
