@@ -74,6 +74,13 @@ http_header(struct http_req *req, const char *lower_name)
 	return v;
 }
 
+/* No connection, no certificate. */
+const struct tls_peer *
+http_peer(const struct http_req *req)
+{
+	return NULL;
+}
+
 int
 http_has_header(struct http_req *req, const char *lower_name)
 {

@@ -4,6 +4,7 @@
 
 #include "base/metric.h"
 #include "child/child.h"
+#include "plugin/ws.h"
 #include "sdk/mock/mock_impl.h"
 #include "tenant/tenant.h"
 
@@ -65,6 +66,12 @@ tenant_lookup(
     struct ins_ctx *ctx, const char *tenant_id, const char **ret_plan, const char **ret_status)
 {
 	return mock_not_offered(ctx, "ins_tenant_lookup");
+}
+
+int
+ws_handshake(struct ins_ctx *ctx, const struct plugin_route *route)
+{
+	return mock_not_offered(ctx, "WebSocket");
 }
 
 /* ---- INS_CAP_ENGINE ---- */
