@@ -59,8 +59,8 @@ void bus_return(void *token);
 void bus_retry_set(const int64_t ms[BUS_RETRIES]);
 
 /*
- * The outbox call of an event (data/outbox_event.c): arguments in the ctx's arena. The tenant and user
- * are those of the principal, or of ctx when that is NULL. -INS_ETOOBIG past OUTBOX_EVENT_MAX,
+ * The outbox call of an event (data/outbox_event.c): arguments in the ctx's arena. The tenant and
+ * user are those of the principal, or of ctx when that is NULL. -INS_ETOOBIG past OUTBOX_EVENT_MAX,
  * -INS_EINTERNAL for a malformed event type or no tenant. Right for pg_batch() as PG_APP of that
  * tenant, and as PG_ENGINE with it among its tenants.
  */

@@ -83,7 +83,7 @@ typedef struct ins_rows ins_rows;   /* a result; lives in the task's arena */
 typedef struct ins_cond ins_cond;   /* a condition that tasks of one loop wait for */
 typedef struct ins_fetch ins_fetch; /* one outbound HTTP exchange */
 typedef struct ins_metric ins_metric;
-typedef struct ins_ws ins_ws;       /* one WebSocket connection (ws.h) */
+typedef struct ins_ws ins_ws; /* one WebSocket connection (ws.h) */
 typedef struct ins_ws_route ins_ws_route;
 typedef struct ins_ws_api ins_ws_api;
 typedef struct ins_relay ins_relay; /* listens to one subject of the lossy relay (engine.h) */
