@@ -88,6 +88,7 @@ receive(struct bus_sub *s, natsMsg *msg)
 	static _Atomic unsigned turn;
 	struct bus_delivery *d;
 	jsMsgMetaData *meta = NULL;
+	uint64_t back;
 	char err[160];
 
 	if (natsMsg_GetMetaData(&meta, msg) != NATS_OK || for_another(s, msg)) {
@@ -109,7 +110,9 @@ receive(struct bus_sub *s, natsMsg *msg)
 	jsMsgMetaData_Destroy(meta);
 	d->envelope = json_parse(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg), err);
 	bus_lock();
-	d->tries -= bus_returned(s->durable, d->stream_seq);
+	back = bus_returned(s->durable, d->stream_seq);
+	/* The broker may have lost its files, and numbers events anew. */
+	d->tries = d->tries > back ? d->tries - back : 1;
 	bus_add(d);
 	if (!json_is_object(d->envelope) || d->tries > BUS_CRASHES_MAX) {
 		/* No handler can do better: no retries. */

@@ -43,7 +43,7 @@ struct http_req {
 	const char *query;    /* raw, without '?'; "" when none */
 	char remote[64];
 	ins_str body;
-	int http_major; /* 1 or 2 */
+	int http_major, http_minor; /* 1.0, 1.1 or 2.0 */
 	int is_tls, gone, replied, streaming;
 	int status; /* sent */
 	int64_t start_us, bytes_sent;

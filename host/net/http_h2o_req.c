@@ -101,6 +101,7 @@ http_impl_new(struct http_conn *c, h2o_req_t *h)
 	}
 	memcpy(r->pub.remote, c->remote, sizeof(r->pub.remote));
 	r->pub.http_major = h->version >= 0x200 ? 2 : 1;
+	r->pub.http_minor = h->version & 0xff;
 	r->pub.is_tls = c->sock->ssl != NULL;
 	r->pub.start_us = base_mono_us();
 	r->head_only = strcmp(r->pub.method, "HEAD") == 0;

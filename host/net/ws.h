@@ -97,8 +97,8 @@ struct ws_conn {
 	struct ws_frame *pong; /* the newest of those that found the queue long, §5.5.3 */
 	struct list dirty;     /* has something to write, in a later turn */
 	struct timer timer;
-	int64_t heard_us;
-	unsigned close_code, peer_code; /* 0 = none yet */
+	int64_t heard_us, written_us, partial_us; /* partial began */
+	unsigned close_code, peer_code;           /* 0 = none yet */
 	/* upgrading: the 101 is on its way. writing: h2o has not sent what it was given. busy: a
 	 * message is being handled. paused: the socket is not read. deaf: what still comes does not
 	 * matter. closing: our close frame is queued. ending: the socket is shut down. */

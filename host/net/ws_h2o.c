@@ -20,6 +20,7 @@
 
 #define WS_Q_KEEP 64u /* a larger ring is given back when it is empty */
 #define WS_MESSAGE_STEP 4096u
+#define WS_MESSAGE_US (60 * INT64_C(1000000)) /* a message is whole within this */
 
 static struct list ws_dirty[LOOP_MAX]; /* struct ws_conn.dirty */
 static uint8_t ws_dirty_posted[LOOP_MAX];
@@ -126,6 +127,9 @@ ws_conn_unref(struct ws_conn *w)
 	if (--w->refs > 0)
 		return;
 	ASSERT(w->sock == NULL && w->http == NULL && list_empty(&w->members));
+	/* Of a connection that never was: it may have been published to, or closed, meanwhile. */
+	timer_stop(w->loop, &w->timer);
+	list_remove(&w->dirty);
 	ws_queue_fini(w);
 	ws_inbox_fini(w);
 	free(w->partial);
@@ -238,6 +242,8 @@ ws_on_written(h2o_socket_t *sock, const char *err)
 	CHECK_OBJ(w, WS_CONN_MAGIC);
 	w->refs++;
 	w->writing = 0;
+	if (err == NULL)
+		w->written_us = base_mono_us();
 	for (; w->flying > 0; w->flying--)
 		ws_queue_pop(w);
 	if (err != NULL || w->ending) {
@@ -495,9 +501,9 @@ ws_conn_ready(struct ws_conn *w)
 	w->refs++;
 	w->busy = 0;
 	ws_deliver(w);
-	if (w->paused && !ws_inbox_full(w)) {
+	if (!ws_inbox_full(w)) {
 		ws_resume(w);
-		ws_take(w);
+		ws_take(w); /* also what was left while a close of ours let it be read again */
 	}
 	ws_conn_unref(w);
 }
@@ -514,8 +520,10 @@ ws_piece(struct ws_conn *w, const struct ws_event *ev)
 	if (m == NULL || need > m->cap) {
 		cap = ev->end ? need : need * 2 > WS_MESSAGE_STEP ? need * 2 : WS_MESSAGE_STEP;
 		w->partial = base_realloc(m, sizeof(*m) + cap + 1);
-		if (m == NULL)
+		if (m == NULL) {
 			w->partial->n = 0;
+			w->partial_us = base_mono_us();
+		}
 		m = w->partial;
 		m->cap = cap;
 	}
@@ -654,11 +662,19 @@ static void
 ws_on_alive(struct timer *t)
 {
 	struct ws_conn *w = CONTAINER_OF(t, struct ws_conn, timer);
-	int64_t silent = (base_mono_us() - w->heard_us) / 1000, wait;
+	int64_t now = base_mono_us(), silent = (now - w->heard_us) / 1000, wait;
 
 	CHECK_OBJ(w, WS_CONN_MAGIC);
-	if (w->paused) /* it is us who do not listen */
+	if (w->partial != NULL && !w->paused && now - w->partial_us >= WS_MESSAGE_US) {
+		ws_fail(w, WS_POLICY, "the message took too long to come");
+		return;
+	}
+	/* It is us who do not listen; or the ping stands behind what a slow reader has yet to take,
+	 * which is the business of the limit on stalled writes. */
+	if (w->paused || (w->pinged && w->q_n > 0))
 		silent = 0;
+	else if (w->pinged && (now - w->written_us) / 1000 < w->limits.pong_ms)
+		silent = w->limits.ping_ms;
 	if (w->pinged && silent >= w->limits.ping_ms + w->limits.pong_ms) {
 		http_conn_cut(w->http, "websocket_ping");
 		return;

@@ -10,7 +10,11 @@
 
 #include <insula/insula.h>
 
+#include "base/metric.h"
+
 #define TOPIC_BUCKETS_FIRST 64u
+#define TOPIC_MAIL_MAX 4096u                /* publications on their way to a loop */
+#define TOPIC_MAIL_BYTES ((size_t)64 << 20) /* and what they hold, each counted whole */
 
 struct ws_topic {
 	struct ws_topic *next; /* in its bucket */
@@ -28,16 +32,21 @@ struct ws_member {
 struct topic_loop {
 	struct ws_topic **buckets;
 	unsigned n_buckets, n;
-	unsigned any; /* atomic, for other loops: n as of now */
+	unsigned any;      /* atomic, for other loops: n as of now */
+	unsigned mails;    /* atomic, on their way here */
+	size_t mail_bytes; /* atomic */
 } __attribute__((aligned(64)));
 
 static struct topic_loop topic_loops[LOOP_MAX];
+static struct ins_metric *topic_lost;
 
 void
 ws_topic_init(void)
 {
 	unsigned i;
 
+	topic_lost = metric_get(METRIC_COUNTER, "websocket_publications_lost_total",
+	    "Publications that a loop was too busy to take from another", NULL);
 	for (i = 0; i < LOOP_MAX; i++)
 		ASSERT(topic_loops[i].n == 0);
 }
@@ -205,7 +214,10 @@ static void
 topic_on_mail(struct ins_loop *loop, void *arg)
 {
 	struct topic_mail *m = arg;
+	struct topic_loop *t = &topic_loops[loop->index];
 
+	__atomic_fetch_sub(&t->mails, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&t->mail_bytes, m->frame->n, __ATOMIC_RELAXED);
 	topic_publish_here(loop, m->name, m->frame);
 	ws_frame_unref(m->frame);
 	free(m);
@@ -222,6 +234,15 @@ ws_topic_publish(const char *name, struct ws_frame *f)
 		loop = loop_get((int)i);
 		if (loop == self || __atomic_load_n(&topic_loops[i].any, __ATOMIC_ACQUIRE) == 0)
 			continue;
+		/* A loop that cannot follow loses some, as slow receivers do. */
+		if (__atomic_load_n(&topic_loops[i].mails, __ATOMIC_RELAXED) >= TOPIC_MAIL_MAX ||
+		    __atomic_load_n(&topic_loops[i].mail_bytes, __ATOMIC_RELAXED) + f->n >
+			TOPIC_MAIL_BYTES) {
+			metric_add(topic_lost, NULL, 1);
+			continue;
+		}
+		__atomic_fetch_add(&topic_loops[i].mails, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&topic_loops[i].mail_bytes, f->n, __ATOMIC_RELAXED);
 		m = base_alloc(sizeof(*m) + strlen(name) + 1);
 		m->frame = ws_frame_ref(f);
 		strcpy(m->name, name);

@@ -49,11 +49,13 @@ server_read_again(struct conf **ret, struct tls_conf *tls[CONF_LISTEN_MAX], char
 {
 	if (server_load(ret, err) != 0)
 		return -1;
-	memset(tls, 0, CONF_LISTEN_MAX * sizeof *tls);
-	if (!server_tls_same_listeners(sv.listening, *ret) || server_tls_load(*ret, tls, err) == 0)
-		return 0;
-	conf_unref(*ret);
-	return -1;
+	if (server_tls_load(*ret, tls, err) != 0) {
+		conf_unref(*ret);
+		return -1;
+	}
+	if (!server_tls_same_listeners(sv.listening, *ret))
+		server_tls_free(tls); /* good, but for listeners that a restart makes */
+	return 0;
 }
 
 int

@@ -323,7 +323,7 @@ ws_message_end(struct ins_ctx *ctx, int result)
 	struct ins_ws *ws = ctx->ws;
 
 	if (result < 0) {
-		if (!ctx->canceled)
+		if (!ctx->canceled && result != -INS_ECANCELED)
 			task_log(ctx, INS_LOG_WARN, "websocket.message_failed",
 			    json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "route", ctx->name,
 				"connection", ws->id, "code", err_info(result)->name, "error",
@@ -424,7 +424,8 @@ ws_on_closed(struct ws_conn *w, unsigned code)
 	char text[8];
 
 	ws->code = code;
-	snprintf(text, sizeof text, "%u", code);
+	/* What clients choose for themselves is one label. */
+	snprintf(text, sizeof text, code >= 3000 ? "own" : "%u", code);
 	metric_add(metric_closed, text, 1);
 	metric_add(metric_messages, "out", (double)w->messages_out);
 	ws_log_closed(ws);
@@ -503,7 +504,9 @@ ws_check(struct ins_ctx *ctx, const struct ins_ws_route *r, int *ret_rc)
 		version = http_header(req, "sec-websocket-version");
 
 	*ret_rc = 0;
-	if (req->http_major != 1)
+	if (req->http_major == 1 && req->http_minor == 0)
+		*ret_rc = ws_refuse(ctx, 400, "http10", "A WebSocket needs HTTP/1.1.");
+	else if (req->http_major != 1)
 		*ret_rc = ws_refuse(ctx, 505, "http2",
 		    "This is a WebSocket, which this host speaks over HTTP/1.1 alone.");
 	else if (strcmp(req->method, "GET") != 0 || upgrade.p == NULL || conn.p == NULL ||
@@ -637,7 +640,7 @@ ws_handshake(struct ins_ctx *ctx, const struct plugin_route *r)
 		rc = r->ws->open(ctx, r->inst->self, ws);
 	ws->task = NULL;
 	if (rc >= 0 && !req->replied)
-		rc = ws_upgrade(req, &ws->conn, accept, ws->protocol);
+		rc = ws_upgrade(req, &ws->conn, accept, ws->protocol); /* or the client left */
 	else if (rc >= 0 && req->replied)
 		rc = -INS_EINVAL; /* open answered in its own words: refused */
 	if (rc < 0) {

@@ -77,6 +77,8 @@
 /* The time of a run's first event. */
 #define BEGAN "(extract(epoch FROM e.ts) * 1000000)::bigint"
 
+/* Displaced before it began, and nobody heard of that yet: not to be deleted without a word. */
+#define UNTOLD "(r.next_seq = 0 AND r.ended_at IS NOT NULL AND r.wake_at IS NOT NULL)"
 /* A copy of the thread may stand at one of its runs: that one stays. */
 #define NO_COPY                                                                               \
 	"NOT EXISTS (SELECT 1 FROM threads o WHERE o.head_run = r.run_id AND o.thread_id <> " \
@@ -162,10 +164,12 @@ const char *const lg_sql[S_COUNT] = {
 	    "$1::text) LIMIT 100",
 	/* what the engine must end, or may hold */
 	[S_THREAD_LIVE] = "SELECT r.run_id FROM agent_runs r WHERE r.thread_id = $1::uuid "
-			  "AND r.status IN ('pending', 'running', 'interrupted') AND " NO_COPY,
+			  "AND (r.status IN ('pending', 'running', 'interrupted') OR " UNTOLD
+			  ") AND " NO_COPY,
 	[S_THREAD_RUNS_DELETE] =
 	    "WITH gone AS (DELETE FROM agent_runs r WHERE r.thread_id = $1::uuid "
-	    "AND r.status NOT IN ('pending', 'running', 'interrupted') AND " NO_COPY
+	    "AND r.status NOT IN ('pending', 'running', 'interrupted') AND NOT " UNTOLD
+	    " AND " NO_COPY
 	    "RETURNING r.run_id) DELETE FROM run_events e USING gone WHERE e.run_id = gone.run_id",
 	/* where it stands: in the run that is under way, else where the last one ended */
 	[S_THREAD_HEAD] =

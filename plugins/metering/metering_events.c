@@ -20,7 +20,8 @@ media(ins_ctx *ctx, enum form *ret)
 	size_t i, n = 0;
 
 	/* The binary mode of CloudEvents: attributes in headers, the body is the data alone. */
-	if (ins_header(ctx, "ce-specversion").n > 0 || ins_header(ctx, "ce-id").n > 0)
+	if ((type.n < 23 || strncasecmp(type.p, "application/cloudevents", 23) != 0) &&
+	    (ins_header(ctx, "ce-specversion").n > 0 || ins_header(ctx, "ce-id").n > 0))
 		return ins_fail(ctx, INS_EMEDIA,
 		    "the binary mode is not taken: send the event as application/cloudevents+json, "
 		    "without ce- headers");

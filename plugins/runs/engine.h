@@ -393,6 +393,9 @@ int told_unbegun(ins_ctx *, const struct run_end *, const char *status, ins_call
 /* Cancels a run that is pending, and tells of it. 0 also when it is pending no more. */
 INS_AWAITS
 int told_cancel(ins_ctx *, struct plugin *, const struct run_end *);
+/* Tells of a run that another one displaced, unless that was done. */
+INS_AWAITS
+int told_displaced(ins_ctx *, struct plugin *, const struct run_end *);
 
 /* engine_send.c */
 void engine_send_init(struct plugin *);

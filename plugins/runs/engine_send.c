@@ -24,10 +24,12 @@ static const char sql_send[] =
     " ON CONFLICT DO NOTHING RETURNING run_id, shard, tenant_id"
     "), q AS (INSERT INTO run_ready (shard, at, run_id, tenant_id)"
     " SELECT shard, clock_timestamp(), run_id, tenant_id FROM m) SELECT run_id FROM m";
-static const char sql_find[] = "SELECT r.status, r.shard, (SELECT kind FROM run_inbox WHERE run_id "
-			       "= r.run_id AND msg_id = $2),"
-			       " r.user_id, r.attrs ->> 'plan', r.workflow, r.version"
-			       " FROM agent_runs AS r WHERE r.run_id = $1::uuid";
+static const char sql_find[] =
+    "SELECT r.status, r.shard, (SELECT kind FROM run_inbox WHERE run_id "
+    "= r.run_id AND msg_id = $2),"
+    " r.user_id, r.attrs ->> 'plan', r.workflow, r.version,"
+    " r.next_seq = 0 AND r.ended_at IS NOT NULL AND r.wake_at IS NOT NULL"
+    " FROM agent_runs AS r WHERE r.run_id = $1::uuid";
 static const char sql_delete_events[] =
     "DELETE FROM run_events AS e USING agent_runs AS r"
     " WHERE r.run_id = $1::uuid AND r.ended_at IS NOT NULL AND e.run_id = r.run_id";
@@ -75,7 +77,7 @@ delete_ended(ins_ctx *ctx, struct plugin *p, const char *id)
 	return ins_engine_batch(ctx, &tenant, 1, calls, 2, NULL);
 }
 
-/* A run that did not begin ends here. */
+/* A run that did not begin ends here; of one that was displaced, and is to be deleted, is told. */
 INS_AWAITS
 static int
 end_unbegun(ins_ctx *ctx, struct plugin *p, const char *id)
@@ -84,11 +86,15 @@ end_unbegun(ins_ctx *ctx, struct plugin *p, const char *id)
 	const char *tenant = ins_tenant_id(ctx);
 	ins_arg args[2] = { ins_text(id), ins_text("") };
 	ins_rows *row;
-	int r = ins_engine_batch(
-	    ctx, &tenant, 1, &(const ins_call){ p->sql.find, args, 2 }, 1, &row);
+	int displaced,
+	    r = ins_engine_batch(
+		ctx, &tenant, 1, &(const ins_call){ p->sql.find, args, 2 }, 1, &row);
 
-	if (r != 0 || ins_rows_count(row) == 0 || strcmp(ins_value(row, 0, 0), "pending") != 0)
+	if (r != 0 || ins_rows_count(row) == 0)
 		return r;
+	displaced = strcmp(ins_value(row, 0, 7), "t") == 0;
+	if (strcmp(ins_value(row, 0, 0), "pending") != 0 && !displaced)
+		return 0;
 	end.who.tenant_id = tenant;
 	end.who.user_id = ins_value(row, 0, 3);
 	end.who.plan = ins_value(row, 0, 4);
@@ -96,7 +102,10 @@ end_unbegun(ins_ctx *ctx, struct plugin *p, const char *id)
 	end.workflow = ins_value(row, 0, 5);
 	end.version = ins_value(row, 0, 6);
 	end.ts_us = ins_now_us();
-	return told_cancel(ctx, p, &end);
+	r = displaced ? told_displaced(ctx, p, &end) : told_cancel(ctx, p, &end);
+	/* the thread's next run, if there is one */
+	engine_wake(ctx, ins_local(ctx, p->host), (int)ins_value_int(row, 0, 1));
+	return r;
 }
 
 int

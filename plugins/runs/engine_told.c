@@ -97,6 +97,22 @@ told_unbegun(ins_ctx *ctx, const struct run_end *of, const char *status, ins_cal
 }
 
 int
+told_displaced(ins_ctx *ctx, struct plugin *p, const struct run_end *of)
+{
+	const char *tenant = of->who.tenant_id;
+	ins_arg id = ins_text(of->run_id);
+	ins_call calls[1 + TOLD_CALLS] = { { p->sql.told, &id, 1 } };
+	int r = told_unbegun(ctx, of, "cancelled", &calls[1]);
+
+	if (r == 0)
+		r = ins_engine_batch(ctx, &tenant, 1, calls, 1 + TOLD_CALLS, NULL);
+	if (r != -INS_EINVAL)
+		return r;
+	ins_clear_error(ctx); /* its owner was faster */
+	return 0;
+}
+
+int
 told_cancel(ins_ctx *ctx, struct plugin *p, const struct run_end *of)
 {
 	const char *tenant = of->who.tenant_id;

@@ -26,16 +26,20 @@ nap(int ms)
 	nanosleep(&t, NULL); /* the state of another process: there is no event to wait for */
 }
 
-/* Begins n runs with this plan, through HAProxy (host < 0) or at one host. */
+/* Begins n runs with this plan, through HAProxy (host < 0) or at one host. With keys, because
+ * libcurl repeats a request by itself when the connection that it kept was closed meanwhile. */
 static void
 begin_at(int host, int n, const char *plan)
 {
 	struct client *c = cluster_client(host);
-	char body[1024];
+	static unsigned number;
+	char body[1024], key[64];
 	const struct reply *r;
 
 	snprintf(body, sizeof body, "{\"workflow\": \"stepper\", \"input\": {\"plan\": %s}}", plan);
 	while (n-- > 0) {
+		snprintf(key, sizeof key, "Idempotency-Key: %d-%u", (int)getpid(), number++);
+		client_header(c, key);
 		r = client_post(c, "/v1/runs", body);
 		ck_assert_msg(r->status == 202, "%d %s", r->status, r->body);
 	}

@@ -229,7 +229,7 @@ path_for(const char *pattern, const char *thread, const char *run, char path[300
 	}
 	path[n] = '\0';
 	/* a stream without an end, but for a question that is refused */
-	if (strcmp(path + n - 7, "/stream") == 0 && strstr(path, "/runs/") == NULL)
+	if (n > 7 && strcmp(path + n - 7, "/stream") == 0 && strstr(path, "/runs/") == NULL)
 		strcpy(path + n, "?stream_mode=none");
 }
 

@@ -277,7 +277,13 @@ read_rich(const char *yaml, struct rich **ret)
 {
 	static struct conf_doc doc;
 	static struct arena arena;
+	static int used;
 
+	if (used) {
+		conf_doc_fini(&doc);
+		arena_fini(&arena);
+	}
+	used = 1;
 	arena_init(&arena, 1 << 20);
 	ck_assert_msg(conf_doc_parse(&doc, "t.yaml", yaml, strlen(yaml), err) == 0, "%s", err);
 	return conf_options(&doc, "", doc.root, rich_table, &arena, (void **)ret, err);

@@ -10,9 +10,10 @@
  * next message waits, and past a few of them the host stops reading from that client.
  *
  * Connections outlive a reload: the next message goes to the plugin that serves then, if it still
- * has the route and the user still has the route's permission; else the connection is closed with
- * 1012 or 1008. What a plugin wants to know of a connection it keeps in ins_ws_state(), bytes of
- * the host, not in pointers.
+ * has the route and the permissions of the handshake still cover the route's; else the connection
+ * is closed with 1012 or 1008. Who is calling is asked once, at the handshake: a key that is
+ * revoked or a token that expires ends no connection. What a plugin wants to know of a connection
+ * it keeps in ins_ws_state(), bytes of the host, not in pointers.
  *
  * Two ways to send. ins_ws_send() is for one connection and waits while its client reads too
  * slowly. ins_ws_publish() is for all connections of the tenant that joined a topic, on every loop
@@ -56,8 +57,9 @@ struct ins_ws_route {
 	 */
 	int (*message)(ins_ctx *, void *self, ins_ws *, uint32_t kind, ins_str data);
 	/*
-	 * Once for each connection that open accepted, after it ended, if the plugin still has the
-	 * route. code: what the client closed with, 1005 when it gave none, 1006 when it vanished,
+	 * Once for each connection that was made, after it ended, if the plugin still has the
+	 * route; not when the client left while open ran: what open takes, it keeps in the state.
+	 * code: what the client closed with, 1005 when it gave none, 1006 when it vanished,
 	 * or what the host closed with. Sending does nothing any more. NULL = not asked.
 	 */
 	void (*close)(ins_ctx *, void *self, ins_ws *, uint32_t code);
