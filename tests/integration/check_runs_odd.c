@@ -204,7 +204,7 @@ END_TEST
 START_TEST(a_run_that_ends_before_it_begins_is_told_of_once)
 {
 	static const char *const ended[] = { "agent.run.cancelled", "usage.metered" };
-	char first[40], cancelled[40], deleted[40], displaced[2][40], last[40];
+	char first[40], cancelled[40], deleted[40], displaced[2][40], last[40], both[40];
 	size_t i;
 
 	start(first, thread, "", "{\"wait\": \"go\"}");
@@ -216,13 +216,17 @@ START_TEST(a_run_that_ends_before_it_begins_is_told_of_once)
 	ck_assert_int_eq(call("DELETE", deleted, "", NULL)->status, 200);
 	start(displaced[0], thread, "", "{\"name\": \"a\"}");
 	start(displaced[1], thread, ", \"after_ms\": 3600000", "{\"name\": \"a\"}");
+	start(both, thread, ", \"after_ms\": 3600000", "{\"name\": \"a\"}");
 	start(last, thread, ", \"multitask\": \"interrupt\"", "{\"name\": \"b\"}");
+	ck_assert_int_eq(call("DELETE", both, "", NULL)->status, 200);
 	until(last, "completed");
+	until_sql("0", left, both);
 	until_seen(displaced[0]);
 	until_seen(displaced[1]);
 	for (i = 0; i < 2; i++) {
 		ck_assert_int_eq(told(cancelled, ended[i]), 1);
 		ck_assert_int_eq(told(deleted, ended[i]), 1);
+		ck_assert_int_eq(told(both, ended[i]), 1);
 		ck_assert_int_eq(told(displaced[0], ended[i]), 1);
 		ck_assert_int_eq(told(displaced[1], ended[i]), 1);
 		ck_assert_int_eq(told(first, ended[i]), 1);

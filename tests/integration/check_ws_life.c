@@ -56,7 +56,7 @@ START_TEST(a_bad_handshake_is_told_why)
 	static const struct {
 		const char *method, *lines;
 		int status;
-		const char *says;
+		const char *says, *version;
 	} bad[] = {
 		{ "GET", "Connection: close\r\n", 426, "upgrade" },
 		{ "GET", "Connection: close\r\nUpgrade: websocket\r\n", 426, "upgrade" },
@@ -85,6 +85,10 @@ START_TEST(a_bad_handshake_is_told_why)
 		    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
 		    403, "origin" },
 		{ "POST", "Connection: close\r\nContent-Length: 0\r\n", 405, "allowed" },
+		{ "GET",
+		    "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+		    400, "HTTP/1.1", "1.0" },
 	};
 	char request[1024], want[32];
 	struct wsraw *w;
@@ -93,8 +97,8 @@ START_TEST(a_bad_handshake_is_told_why)
 
 	host_start(plain);
 	for (i = 0; i < NELEM(bad); i++) {
-		snprintf(request, sizeof request, "%s /sockets HTTP/1.1\r\nHost: x\r\n%s\r\n",
-		    bad[i].method, bad[i].lines);
+		snprintf(request, sizeof request, "%s /sockets HTTP/%s\r\nHost: x\r\n%s\r\n",
+		    bad[i].method, bad[i].version != NULL ? bad[i].version : "1.1", bad[i].lines);
 		w = wsraw_connect(host_port(), request);
 		for (w->n = 0; w->n < sizeof w->buf - 1; w->n += (size_t)n) {
 			n = recv(w->fd, w->buf + w->n, sizeof w->buf - 1 - w->n, 0);
@@ -288,6 +292,24 @@ START_TEST(a_client_may_vanish_at_any_point)
 		    "Sec-WebSocket-Version: 13\r\n\r\n");
 		wsraw_free(w);
 	}
+	until_open(0);
+	ck_assert_int_eq(host_stop(), 0);
+}
+END_TEST
+
+/* Its route goes, which closes it, and so does the client: what was set up for it goes too. */
+START_TEST(a_handshake_is_given_up_while_its_route_goes)
+{
+	struct wsraw *w;
+
+	host_start(plain);
+	w = wsraw_connect(host_port(),
+	    "GET /sockets?slow=300 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+	    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	    "Sec-WebSocket-Version: 13\r\n\r\n");
+	until_open(1);
+	ck_assert_ptr_null(host_reload(NULL, "plugins: {anyone: {}}"));
+	wsraw_free(w);
 	until_open(0);
 	ck_assert_int_eq(host_stop(), 0);
 }
@@ -561,6 +583,7 @@ main(void)
 	tcase_add_test(t, a_handler_that_fails_closes_with_the_code_of_its_error);
 	tcase_add_test(t, the_plugin_hears_how_it_ended);
 	tcase_add_test(t, a_client_may_vanish_at_any_point);
+	tcase_add_test(t, a_handshake_is_given_up_while_its_route_goes);
 	tcase_add_test(t, a_sender_waits_for_a_slow_client_and_goes_on);
 	tcase_add_test(t, who_is_too_slow_for_a_topic_is_dropped_and_the_others_are_not);
 	tcase_add_test(t, a_topic_reaches_every_loop_and_no_other_plugin);
