@@ -11,4 +11,4 @@ host_libhost_a_SOURCES += \
 	host/net/sock.c host/net/sock.h host/net/sock_info.c \
 	host/net/tls.c host/net/tls.h \
 	host/net/ws.h host/net/ws_frame.c host/net/ws_frame.h \
-	host/net/ws_h2o.c host/net/ws_topic.c
+	host/net/ws_h2o.c host/net/ws_queue.c host/net/ws_topic.c

@@ -106,6 +106,15 @@ struct ws_conn {
 	    finished, pinged, failed, wants_room;
 };
 
+/* ws_queue.c, for ws_h2o.c: the frames that wait to go out, the oldest first. push takes the
+ * reference; drop forgets what h2o does not have yet; fini forgets all and gives the memory back.
+ */
+size_t ws_queue_cost(const struct ws_frame *);
+void ws_queue_push(struct ws_conn *, struct ws_frame *, int front);
+void ws_queue_pop(struct ws_conn *);
+void ws_queue_drop(struct ws_conn *);
+void ws_queue_fini(struct ws_conn *);
+
 /* refs is 1, which is the connection's own: it goes after closed(), or by ws_conn_unref() when
  * there never was an upgrade. */
 void ws_conn_init(
