@@ -89,17 +89,15 @@ certs_load(struct certs *certs, const json_t *list, struct keys_error *err)
 	unsigned i;
 
 	memset(certs, 0, sizeof *certs);
-	if (list == NULL || json_array_size(list) == 0) {
-		if (list == NULL || json_is_array(list))
-			return 0;
-	}
+	if (list == NULL)
+		return 0;
 	if (!json_is_array(list) || json_array_size(list) > CERTS_MAX) {
 		snprintf(err->where, sizeof err->where, "clients");
 		snprintf(err->text, sizeof err->text, "must be a list of at most %u certificates",
 		    CERTS_MAX);
 		return -1;
 	}
-	certs->client = calloc(json_array_size(list), sizeof *certs->client);
+	certs->client = calloc(json_array_size(list) + 1, sizeof *certs->client);
 	for (i = 0; certs->client != NULL && i < json_array_size(list); i++) {
 		if (load_one(&certs->client[i], json_array_get(list, i), i, err) != 0) {
 			certs_free(certs);

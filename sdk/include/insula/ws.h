@@ -69,11 +69,13 @@ struct ins_ws_route {
 	/* Values of Origin that may connect ("https://console.example"), NULL-terminated. A client
 	 * without an Origin is no browser and may too. NULL = any. */
 	const char *const *origins;
-	int64_t message_max; /* bytes of a message; longer ones close with 1009; 0 = 1 MiB */
-	int64_t frame_max;   /* bytes of one frame of it; 0 = message_max */
-	int64_t send_max;    /* bytes queued for one connection; 0 = 256 KiB */
-	int64_t ping_ms;     /* a ping after this much silence of the client; 0 = 30 s */
-	int64_t pong_ms;     /* and its end after this much more; 0 = 10 s */
+	/* bytes of a message; longer ones close with 1009, and those that are not whole within a
+	 * minute of their first frame with 1008; 0 = 1 MiB */
+	int64_t message_max;
+	int64_t frame_max; /* bytes of one frame of it; 0 = message_max */
+	int64_t send_max;  /* bytes queued for one connection; 0 = 256 KiB */
+	int64_t ping_ms;   /* a ping after this much silence of the client; 0 = 30 s */
+	int64_t pong_ms;   /* and its end after this much more; 0 = 10 s */
 };
 
 struct ins_ws_api {
