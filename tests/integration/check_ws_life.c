@@ -183,7 +183,7 @@ START_TEST(messages_are_handled_one_at_a_time_and_pings_meanwhile)
 
 	host_start(plain);
 	w = wsraw_open(host_port(), "/sockets", "");
-	wsraw_text(w, "sleep 50");
+	wsraw_text(w, "sleep 1000");
 	wsraw_text(w, "count");
 	wsraw_text(w, "count");
 	wsraw_frame(w, 0x89, "now", 3);
@@ -414,7 +414,7 @@ START_TEST(a_silent_client_is_pinged_and_then_cut)
 	struct wsraw *w;
 	int i;
 
-	host_start("plugins: {anyone: {}, sockets: {config: {ping: 30ms, pong: 30ms}}}");
+	host_start("plugins: {anyone: {}, sockets: {config: {ping: 30ms, pong: 2s}}}");
 	w = wsraw_open(host_port(), "/sockets", "");
 	for (i = 0; i < 4; i++) { /* who answers stays */
 		ck_assert_uint_eq(wsraw_next(w)->first, 0x89);
@@ -438,7 +438,7 @@ START_TEST(a_connection_outlives_a_reload_with_its_state)
 	busy = wsraw_open(host_port(), "/sockets", "");
 	wsraw_text(w, "count");
 	wsraw_expect(w, "1");
-	wsraw_text(busy, "sleep 100");
+	wsraw_text(busy, "sleep 3000"); /* longer than a reload takes */
 	wsraw_text(busy, "who");
 	ck_assert_ptr_null(
 	    host_reload(NULL, "plugins: {anyone: {}, sockets: {config: {word: second}}}"));
